@@ -1,0 +1,1 @@
+"""Laplace Sample Information: what each training sample is worth."""

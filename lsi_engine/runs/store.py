@@ -1,0 +1,222 @@
+"""Runs on disk: one folder a run, written atomically, read without pickle.
+
+``<cache>/runs/<name>/``
+
+=======================  =====================================================================================
+``config.json``          what was asked for (:class:`RunConfig`)
+``status.json``          where it stands (:class:`RunStatus`); replaced atomically, heartbeat included
+``provenance.json``      dataset fingerprint, class names, versions, timings, gradient norm, machine
+``samples.parquet``      the sample table (see :class:`lsi_engine.samples.SampleSet`)
+``skipped.parquet``      ``item, reason``: what could not be used
+``scores.parquet``       one row a sample: the sample table without ``media`` and ``content``, then the columns
+                         of ``ScoreTable``; its presence means that the run is complete
+``probabilities.npy``    ``(N, C)`` float32 leave-one-out class probabilities, columns in the order of ``classes``
+``probe.safetensors``    ``weight (C, D)``, ``bias (C,)``, float64, in the units of the scaled features;
+                         ``feature_mean (D,)``, ``feature_scale (D,)``
+``features.npy``         ``(N, D)`` float32, unscaled, when the source kept no copy of its own (optional)
+``decisions.sqlite``     the review log (:mod:`lsi_engine.curation`); never written by the engine's computation
+``cancel``               exists when someone asked the running process to stop
+=======================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lsi_engine.errors import InputError
+
+RunState = Literal["queued", "running", "done", "failed", "cancelled"]
+#: A running process renews its heartbeat at least this often (seconds); older than three of them means it died.
+HEARTBEAT_SECONDS = 5.0
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+class RunConfig(BaseModel):
+    """What a run was asked to do; equal configs on equal data give equal scores."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    source: dict[str, Any] = Field(description="how to open the samples: kind and its arguments")
+    extractor: dict[str, Any] | None = Field(default=None, description="feature extractor and its arguments")
+    corruption: list[dict[str, Any]] = Field(
+        default_factory=list, description="applied in order, each with a seed"
+    )
+    feature_scaling: Literal["none", "standardize"] = "standardize"
+    weight_decay: float = 0.01
+    hessian: str = "diag"
+    method: str = "closed_form"
+    prior_precision: float | Literal["weight_decay"] = "weight_decay"
+    derived_from: str | None = Field(default=None, description="the run this one was made from, if any")
+
+
+class RunStatus(BaseModel):
+    """Where a run stands. Times are seconds since the epoch."""
+
+    state: RunState = "queued"
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    rate: float | None = Field(default=None, description="units a second in this stage")
+    eta_seconds: float | None = None
+    message: str = ""
+    pid: int | None = None
+    started: float | None = None
+    heartbeat: float | None = None
+    finished: float | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """True when the run says it is running but its process has stopped renewing the heartbeat."""
+        return self.state == "running" and time.time() - (self.heartbeat or 0) > 3 * HEARTBEAT_SECONDS
+
+
+def cache_folder() -> Path:
+    """The folder that holds runs and features: ``LSI_CACHE`` if set, else ``data_cache`` beside the package."""
+    configured = os.environ.get("LSI_CACHE")
+    if configured:
+        return Path(configured).expanduser()
+    checkout = Path(__file__).resolve().parents[2] / "data_cache"
+    return checkout if checkout.is_dir() else Path.cwd() / "data_cache"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes ``path`` on success and vanishes on failure (same file system)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: BaseModel | dict[str, Any]) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    text = value.model_dump_json(indent=2) if isinstance(value, BaseModel) else json.dumps(value, indent=2)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+class Run:
+    """One run folder, for reading. Everything is read when asked for and then kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, {self.status.state})"
+
+    @cached_property
+    def config(self) -> RunConfig:
+        return RunConfig.model_validate_json((self.path / "config.json").read_text(encoding="utf-8"))
+
+    @property
+    def status(self) -> RunStatus:
+        """Read afresh each time: another process writes it."""
+        try:
+            return RunStatus.model_validate_json((self.path / "status.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return RunStatus()
+        except ValidationError as error:
+            raise InputError(f"{self.path / 'status.json'} is not a run status: {error}") from error
+
+    @property
+    def complete(self) -> bool:
+        return (self.path / "scores.parquet").is_file()
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        return json.loads((self.path / "provenance.json").read_text(encoding="utf-8"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the scores: caches in front of a run are keyed by it."""
+        return str(self.provenance["scores_fingerprint"])
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the columns of ``probabilities``."""
+        return list(self.provenance["classes"])
+
+    @property
+    def modality(self) -> str:
+        return str(self.provenance["modality"])
+
+    def scores(self) -> pd.DataFrame:
+        """One row a sample, in the dataset's order; see the module docstring for the columns."""
+        if not self.complete:
+            raise InputError(f"run {self.name!r} has no scores yet (state: {self.status.state})")
+        return pd.read_parquet(self.path / "scores.parquet")
+
+    def samples(self) -> pd.DataFrame:
+        """The sample table, ``media`` references included."""
+        return pd.read_parquet(self.path / "samples.parquet")
+
+    def skipped(self) -> pd.DataFrame:
+        return pd.read_parquet(self.path / "skipped.parquet")
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """``(N, C)`` leave-one-out class probabilities, memory-mapped."""
+        return np.load(self.path / "probabilities.npy", mmap_mode="r", allow_pickle=False)
+
+    @property
+    def decisions_path(self) -> Path:
+        return self.path / "decisions.sqlite"
+
+
+class RunStore:
+    """All runs of one cache folder."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self.cache = cache or cache_folder()
+        self.folder = self.cache / "runs"
+
+    def names(self) -> list[str]:
+        """Names of the stored runs, finished or not, newest first."""
+        if not self.folder.is_dir():
+            return []
+        found = [path.parent for path in self.folder.glob("*/config.json")]
+        return [
+            path.name
+            for path in sorted(found, key=lambda path: (path / "config.json").stat().st_mtime, reverse=True)
+        ]
+
+    def runs(self) -> list[Run]:
+        return [Run(self.folder / name) for name in self.names()]
+
+    def path(self, name: str) -> Path:
+        """The folder of a run called ``name``; raises ``InputError`` for a name that is not a plain file name."""
+        if not NAME_PATTERN.fullmatch(name):
+            raise InputError(
+                f"{name!r} cannot name a run: use letters, digits, '.', '_' and '-', 80 at most, not starting with '.'"
+            )
+        return self.folder / name
+
+    def open(self, name: str) -> Run:
+        """The stored run called ``name``; raises ``InputError`` and lists what there is when it does not exist."""
+        path = self.path(name)
+        if not (path / "config.json").is_file():
+            known = ", ".join(self.names()[:10]) or "none yet: `lsi compute digits` makes one"
+            raise InputError(f"there is no run {name!r} in {self.folder}. Runs: {known}")
+        return Run(path)

@@ -1,0 +1,84 @@
+"""What is scored: a table with one row a sample, and a way to open one sample's media."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lsi_engine.errors import InputError
+
+Modality = Literal["image", "text", "features"]
+
+#: The columns every table has, all of them strings, none missing.
+REQUIRED_COLUMNS = ("sample_id", "label", "name")
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """A dataset as the engine sees it.
+
+    Attributes
+    ----------
+    name
+        Short name of the dataset, for people.
+    modality
+        What ``media`` refers to: images, texts, or nothing but features.
+    table
+        One row a sample, in the source's own order, default RangeIndex. Columns, all ``str`` dtype:
+
+        - ``sample_id``: opaque, unique and stable: it does not depend on the label, on the file's name in a
+          readable way, or on which other samples are present. ASCII letters, digits, ``-`` and ``_`` only.
+        - ``label``: the given label, as a class name.
+        - ``name``: what a person would call the sample (relative path, index); may give the label away, so it
+          is never shown in blinded reading.
+        - ``media`` (images, texts): reference that ``open_media(source, media)`` understands.
+        - ``content`` (images, texts): hash of the sample's bytes; the feature cache is keyed by it.
+        - ``split``, ``group``, ``annotator`` (optional): as the source states them.
+
+        After a corruption also ``true_label`` (str) and ``corrupted`` (bool).
+    source
+        JSON-able description that lets ``open_media`` find the media again: ``{"kind": ..., "root": ...}``.
+    skipped
+        One row for each item that could not be used: ``item`` (str), ``reason`` (str).
+    features
+        ``(N, D)`` floats when the source is already a feature matrix, else ``None``.
+    """
+
+    name: str
+    modality: Modality
+    table: pd.DataFrame
+    source: dict[str, Any]
+    skipped: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame({"item": [], "reason": []}, dtype="str")
+    )
+    features: NDArray[np.floating] | None = None
+
+    def __post_init__(self) -> None:
+        missing = [column for column in REQUIRED_COLUMNS if column not in self.table]
+        if missing:
+            raise InputError(f"{self.name}: the sample table lacks the column(s) {', '.join(missing)}")
+        twice = self.table.loc[self.table["sample_id"].duplicated(), "sample_id"]
+        if len(twice):
+            raise InputError(f"{self.name}: sample id {twice.iloc[0]!r} occurs more than once")
+        if self.features is not None and len(self.features) != len(self.table):
+            raise InputError(
+                f"{self.name}: {len(self.features)} feature rows but {len(self.table)} samples; they must match"
+            )
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def with_table(self, table: pd.DataFrame) -> SampleSet:
+        """The same samples with other columns or labels; rows and their order must not change."""
+        if list(table["sample_id"]) != list(self.table["sample_id"]):
+            raise InputError(f"{self.name}: a corruption must keep the samples and their order")
+        return replace(self, table=table)
+
+
+#: ``(source, media) -> PIL.Image.Image | str``: see :mod:`lsi_engine.samples.media`.
+OpenMedia = Callable[[dict[str, Any], str], Any]
