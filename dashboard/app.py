@@ -1,0 +1,67 @@
+"""What Streamlit runs: navigation, the run picker and the filter strip around every page.
+
+A page is a module in ``dashboard/pages`` with ``render() -> None``; it is shown once it has a line in
+``PAGES``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import filters, sidebar, theme
+from dashboard.data import open_run
+
+
+@dataclass(frozen=True)
+class PageLine:
+    """``module`` in ``dashboard.pages`` (also the page's URL), its title, a Material icon, and whether it
+    shows samples of a run (then it carries the filter strip)."""
+
+    module: str
+    title: str
+    icon: str
+    of_a_run: bool = True
+
+
+#: The first page of the first section is the one that opens.
+PAGES: dict[str, list[PageLine]] = {
+    "Understand": [
+        PageLine("overview", "Overview", ":material/monitoring:"),
+        PageLine("classes", "Classes", ":material/category:"),
+        PageLine("corruption", "Corruption", ":material/difference:"),
+    ],
+    "Runs": [PageLine("runs", "Runs", ":material/play_circle:", of_a_run=False)],
+}
+
+
+def main() -> None:
+    st.set_page_config(page_title="LSI Inspector", page_icon=":material/blur_on:", layout="wide")
+    theme.apply()
+    lines = [line for members in PAGES.values() for line in members]
+    pages = {
+        line.module: st.Page(
+            importlib.import_module(f"dashboard.pages.{line.module}").render,
+            title=line.title,
+            icon=line.icon,
+            url_path=line.module,
+            default=line is lines[0],
+        )
+        for line in lines
+    }
+    opened = st.navigation(
+        {section: [pages[line.module] for line in members] for section, members in PAGES.items()}
+    )
+    line = next(line for line in lines if pages[line.module] is opened)
+    view = sidebar.draw()
+    if line.of_a_run and not view.run:
+        sidebar.no_runs_yet(pages["runs"])
+        return
+    if line.of_a_run:
+        filters.strip(open_run(view.run), view)
+    opened.run()
+
+
+main()

@@ -1,0 +1,130 @@
+"""Stored runs as the pages see them: read once, shared by all sessions, never copied on a rerun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import theme
+from dashboard.state import DECISIONS, current_view
+from lsi_engine.runs.store import Run, RunStore
+
+#: What people call one sample, by modality (singular, plural).
+NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "features": ("sample", "samples")}
+_CATEGORICAL = ("label", "true_label", "suggested_label", "loo_predicted_label", "split", "annotator")
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A complete run in memory; read-only, shared between sessions.
+
+    ``frame`` holds the columns of ``scores.parquet`` (class columns as categoricals over ``classes``) and
+
+    - ``percentile``: float64 in 0..100, the rank of the LSI: 0 the lowest, 100 the highest, ties share the
+      mean;
+    - ``lsi_rank``: int64 from 1, the highest LSI, to N; ties in the dataset's order.
+
+    ``position`` finds rows by sample id: ``data.position.get_indexer(ids)``.
+    """
+
+    run: Run
+    frame: pd.DataFrame
+    position: pd.Index
+    classes: list[str]
+    colours: dict[str, str]
+    provenance: dict[str, Any]
+
+    @property
+    def nouns(self) -> tuple[str, str]:
+        return NOUNS.get(self.run.modality, NOUNS["features"])
+
+    @property
+    def dataset(self) -> str:
+        """Identifies the samples that were scored; equal for a run and its corrupted twin."""
+        return str(self.provenance.get("dataset_fingerprint", self.run.name))
+
+    def row(self, sample_id: str) -> int | None:
+        """Row of a sample, or None when the run does not have it."""
+        found = int(self.position.get_indexer(pd.Index([sample_id]))[0])
+        return None if found < 0 else found
+
+
+def add_ranks(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with ``percentile`` and ``lsi_rank`` (see :class:`RunData`)."""
+    lsi = frame["lsi"].to_numpy()
+    ascending = frame["lsi"].rank(method="average").to_numpy()
+    percentile = 100.0 * (ascending - 1) / max(len(frame) - 1, 1)
+    rank = np.empty(len(frame), dtype=np.int64)
+    rank[np.argsort(-lsi, kind="stable")] = np.arange(1, len(frame) + 1)
+    return frame.assign(percentile=percentile, lsi_rank=rank)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Opening the run …")
+def _read(folder: str, fingerprint: str) -> RunData:
+    run = Run(Path(folder))
+    frame = add_ranks(run.scores())
+    categories = pd.CategoricalDtype(run.classes)
+    for column in _CATEGORICAL:
+        if column in frame:
+            over_classes = column not in ("split", "annotator")
+            frame[column] = frame[column].astype(categories if over_classes else "category")
+    return RunData(
+        run=run,
+        frame=frame,
+        position=pd.Index(frame["sample_id"]),
+        classes=run.classes,
+        colours=theme.class_colours(run.classes),
+        provenance=run.provenance,
+    )
+
+
+def open_run(name: str) -> RunData:
+    """The run called ``name``, read at most once per content; raises ``InputError`` when there is none."""
+    run = RunStore().open(name)
+    return _read(str(run.path), run.fingerprint)
+
+
+def current_run() -> RunData:
+    """The run that the session's view names; pages of a run are only shown when there is one."""
+    return open_run(current_view().run)
+
+
+def complete_runs() -> list[str]:
+    """Names of the runs that can be opened, newest first."""
+    return [run.name for run in RunStore().runs() if run.complete]
+
+
+def frame_with_decisions(data: RunData) -> pd.DataFrame:
+    """``data.frame`` and a categorical column ``decision``: the latest one, ``undecided`` where there is
+    none.
+
+    The other columns are shared with ``data.frame``, not copied (pandas copies on write).
+    """
+    codes = _decision_codes(str(data.run.path), data.run.fingerprint, _stamp(data.run.decisions_path))
+    return data.frame.assign(decision=pd.Categorical.from_codes(codes, categories=list(DECISIONS)))
+
+
+def _stamp(database: Path) -> tuple[tuple[int, int], ...]:
+    """Changes whenever SQLite wrote to ``database`` or its write-ahead log."""
+    files = (database, database.with_name(database.name + "-wal"))
+    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file())
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _decision_codes(folder: str, fingerprint: str, stamp: tuple[tuple[int, int], ...]) -> NDArray[np.int8]:
+    data = _read(folder, fingerprint)
+    codes = np.zeros(len(data.frame), dtype=np.int8)
+    if stamp:
+        from lsi_engine.curation import Decisions
+
+        latest = Decisions(data.run.decisions_path).latest()
+        rows = data.position.get_indexer(pd.Index(latest["sample_id"]))
+        known = rows >= 0
+        codes[rows[known]] = pd.Categorical(latest["action"], categories=list(DECISIONS)).codes[known]
+    return codes

@@ -1,0 +1,151 @@
+"""The filter strip that travels over every page: conditions as chips, the count, every control, the link."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import streamlit as st
+
+from dashboard import words
+from dashboard.data import RunData, frame_with_decisions
+from dashboard.state import DECISIONS, View, set_view, update_view
+
+_COPY_JS = """
+export default function ({ parentElement }) {
+  const button = parentElement.querySelector("button");
+  const label = button.textContent;
+  button.onclick = async () => {
+    const link = window.location.href;
+    try { await navigator.clipboard.writeText(link); button.textContent = "Copied"; }
+    catch { window.prompt("This view's link", link); }
+    setTimeout(() => { button.textContent = label; }, 1600);
+  };
+}
+"""
+_COPY_CSS = """
+button { font: inherit; font-size: 14px; color: var(--st-text-color); cursor: pointer; white-space: nowrap;
+  background: var(--st-secondary-background-color); border: 1px solid var(--st-border-color);
+  border-radius: 999px; padding: 4px 14px; }
+button:hover, button:focus-visible { border-color: var(--st-text-color); outline: none; }
+"""
+
+
+def strip(data: RunData, view: View) -> None:
+    """Draw the strip: what is shown, how many samples that is, and everything that changes it."""
+    matching = int(view.mask(frame_with_decisions(data)).sum())
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="filter_strip"):
+        with st.popover("Filters", icon=":material/filter_list:", key="filter_controls"):
+            _controls(data, view)
+        for position, chip in enumerate(view.chips()):
+            st.button(
+                f"{words.markdown(chip.text)} ✕",
+                key=f"chip_{position}_{chip.text}",
+                help="Remove this condition",
+                on_click=set_view,
+                args=(chip.without,),
+            )
+        if view.conditions > 1:
+            st.button(
+                "Clear all",
+                key="clear_filters",
+                type="tertiary",
+                on_click=set_view,
+                args=(View(run=view.run),),
+            )
+        total = words.count(len(data.frame))
+        counted = f"{words.count(matching)} of {total}" if view.conditions else total
+        st.html(f'<span class="lsi-count" role="status">{counted} {data.nouns[1]}</span>', width="stretch")
+        _copy_link()
+
+
+def _copy_link() -> None:
+    st.components.v2.component(
+        "lsi_copy_link", html='<button type="button">Copy link</button>', css=_COPY_CSS, js=_COPY_JS
+    )(key="copy_link", width="content")
+
+
+def _controls(data: RunData, view: View) -> None:
+    """Every condition as a widget that shows the view and changes it."""
+    state = st.session_state
+    frame = data.frame
+
+    state["f_search"] = view.search
+    st.text_input(
+        "Id, name or text contains",
+        key="f_search",
+        on_change=lambda: update_view(search=state["f_search"].strip()),
+    )
+    _choice("Class", "f_class", data.classes, view.classes, "classes")
+    lsi = np.sort(frame["lsi"].to_numpy())
+    state["f_lsi"] = _percentiles(lsi, view.lsi)
+    st.slider(
+        "LSI percentile",
+        0.0,
+        100.0,
+        step=0.1,
+        format="p%.1f",
+        key="f_lsi",
+        on_change=lambda: update_view(lsi=_range_of(lsi, state["f_lsi"])),
+        help="p99 to p100 is the most informative hundredth of the samples.",
+    )
+    state["f_suspicion"] = (
+        (max(view.suspicion[0], 0.0), min(view.suspicion[1], 1.0)) if view.suspicion else (0.0, 1.0)
+    )
+    st.slider(
+        "Suspicion",
+        0.0,
+        1.0,
+        step=0.01,
+        key="f_suspicion",
+        on_change=lambda: update_view(suspicion=_unless_all(state["f_suspicion"])),
+        help="Label doubt: how little a probe trained without the sample believes the given label.",
+    )
+    _choice("Decision", "f_decision", list(DECISIONS), view.decisions, "decisions")
+    if "corrupted" in frame:
+        names = {None: "All", True: "Corrupted", False: "Uncorrupted"}
+        state["f_corrupted"] = view.corrupted
+        st.segmented_control(
+            "Corruption",
+            list(names),
+            format_func=lambda value: names[value],
+            key="f_corrupted",
+            on_change=lambda: update_view(corrupted=state["f_corrupted"]),
+        )
+    if "split" in frame:
+        _choice("Split", "f_split", list(frame["split"].cat.categories), view.split, "split")
+
+
+def _choice(label: str, key: str, options: list[str], chosen: tuple[str, ...], field: str) -> None:
+    st.session_state[key] = [value for value in chosen if value in options]
+    st.multiselect(
+        label,
+        options,
+        key=key,
+        placeholder="all",
+        on_change=lambda: update_view(**{field: tuple(st.session_state[key])}),
+    )
+
+
+def _unless_all(limits: tuple[float, float]) -> tuple[float, float] | None:
+    return None if limits == (0.0, 1.0) else limits
+
+
+def _percentiles(ordered: np.ndarray, limits: tuple[float, float] | None) -> tuple[float, float]:
+    """Where a range of scores lies among the ``ordered`` scores, in 0..100 to one decimal."""
+    if limits is None:
+        return 0.0, 100.0
+    below = (
+        np.searchsorted(ordered, limits[0], side="left"),
+        np.searchsorted(ordered, limits[1], side="right"),
+    )
+    low, high = (round(100 * int(n) / len(ordered), 1) for n in below)
+    return low, max(low, high)
+
+
+def _range_of(ordered: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float] | None:
+    """The range of scores between two percentiles; an end at 0 or 100 is open."""
+    if percentiles == (0.0, 100.0):
+        return None
+    low, high = np.quantile(ordered, [percentiles[0] / 100, percentiles[1] / 100])
+    return (0.0 if percentiles[0] == 0 else float(low), math.inf if percentiles[1] == 100 else float(high))

@@ -1,0 +1,9 @@
+"""Corruption."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+
+def render() -> None:
+    st.title("Corruption")

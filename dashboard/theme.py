@@ -1,0 +1,97 @@
+"""Design tokens: the one place for colours, spacing and type; light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+FONT = '"Inter", system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif'
+#: Reads on white and on near-black alike: rules, guides and secondary text in figures.
+NEUTRAL = "#8a8f98"
+#: Marks the selected range and the decision cut in figures; no class has it.
+ACCENT = "#4b5bd4"
+
+LIGHT = {
+    "primaryColor": "#111827",
+    "backgroundColor": "#f7f7f5",
+    "secondaryBackgroundColor": "#ffffff",
+    "textColor": "#111827",
+    "borderColor": "#e4e4e0",
+    "linkColor": "#3646b5",
+    "sidebar.backgroundColor": "#ffffff",
+    "sidebar.secondaryBackgroundColor": "#f3f3f1",
+}
+DARK = {
+    "primaryColor": "#e5e7eb",
+    "backgroundColor": "#141518",
+    "secondaryBackgroundColor": "#1e2024",
+    "textColor": "#eceef1",
+    "borderColor": "#33363c",
+    "linkColor": "#9aa5ff",
+    "sidebar.backgroundColor": "#1a1b1f",
+    "sidebar.secondaryBackgroundColor": "#26282d",
+}
+
+#: Okabe and Ito (2008), told apart by colour-blind readers, in the order in which neighbours differ most.
+OKABE_ITO = ("#0072b2", "#e69f00", "#cc79a7", "#009e73", "#56b4e9", "#d55e00", "#f0e442", "#7f7f7f")
+#: Golden angle in degrees: successive hues of a long list stay far apart.
+_GOLDEN_ANGLE = 137.508
+
+
+def class_colours(classes: Sequence[str]) -> dict[str, str]:
+    """One hex colour a class, the same on every page.
+
+    Up to 8 classes take the Okabe–Ito colours in the order given; more take hues a golden angle apart at
+    three lightnesses. A class keeps its colour as long as the run's class list is the same, whatever is
+    filtered.
+    """
+    if len(classes) <= len(OKABE_ITO):
+        return dict(zip(classes, OKABE_ITO, strict=False))
+    return {name: _qualitative(position) for position, name in enumerate(classes)}
+
+
+@cache
+def _qualitative(position: int) -> str:
+    import colorsys
+
+    hue = (210 + position * _GOLDEN_ANGLE) % 360 / 360
+    lightness = (0.42, 0.56, 0.68)[position % 3]
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.55)
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
+
+
+def is_dark() -> bool:
+    """Whether the reader's browser shows the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def streamlit_options() -> dict[str, Any]:
+    """Streamlit's own theme settings, made from the tokens."""
+    options: dict[str, Any] = {"theme.font": FONT, "theme.headingFont": FONT, "theme.baseRadius": "10px"}
+    for mode, tokens in (("light", LIGHT), ("dark", DARK)):
+        options |= {f"theme.{mode}.{name}": value for name, value in tokens.items()}
+    return options
+
+
+@cache
+def _css() -> str:
+    return Path(__file__).with_name("theme.css").read_text(encoding="utf-8")
+
+
+def apply() -> None:
+    """Put the style sheet on the page; its variables follow the reader's light or dark choice."""
+    tokens = DARK if is_dark() else LIGHT
+    variables = {
+        "card": tokens["secondaryBackgroundColor"],
+        "line": tokens["borderColor"],
+        "ink": tokens["textColor"],
+        "quiet": "#a2a8b3" if is_dark() else "#5f6673",
+        "page": tokens["backgroundColor"],
+        "tile": "#1f2227",
+    }
+    root = "".join(f"--lsi-{name}:{value};" for name, value in variables.items())
+    st.html(f"<style>:root{{{root}}}\n{_css()}</style>")
