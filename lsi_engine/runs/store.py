@@ -53,9 +53,7 @@ class RunConfig(BaseModel):
     name: str
     source: dict[str, Any] = Field(description="how to open the samples: kind and its arguments")
     extractor: dict[str, Any] | None = Field(default=None, description="feature extractor and its arguments")
-    corruption: list[dict[str, Any]] = Field(
-        default_factory=list, description="applied in order, each with a seed"
-    )
+    corruption: list[dict[str, Any]] = Field(default_factory=list, description="applied in order, each with a seed")
     feature_scaling: Literal["none", "standardize"] = "standardize"
     weight_decay: float = 0.01
     hessian: str = "diag"
@@ -198,8 +196,7 @@ class RunStore:
             return []
         found = [path.parent for path in self.folder.glob("*/config.json")]
         return [
-            path.name
-            for path in sorted(found, key=lambda path: (path / "config.json").stat().st_mtime, reverse=True)
+            path.name for path in sorted(found, key=lambda path: (path / "config.json").stat().st_mtime, reverse=True)
         ]
 
     def runs(self) -> list[Run]:

@@ -1,0 +1,229 @@
+"""Leave-one-out in closed form for a linear softmax probe at its optimum.
+
+Notation (sum form, contrasts; see :mod:`lsi_engine.probes.softmax`): r_i = p_i − e_{y_i}, F_i = diag(p_i) − p_i p_iᵀ,
+J_i = I ⊗ x̃_iᵀ, A = Σ_n J_nᵀF_nJ_n. Without sample i the penalty's curvature is
+
+- γ = (N − 1)·wd when the loss is a mean over the remaining samples (``loo_prior="rescaled"``, the paper), or
+- γ = N·wd when the prior is kept as it was (``loo_prior="fixed"``).
+
+With G = A + γI, one Newton step from the optimum gives (exactly, but for the change of the other samples'
+curvature, which is O(K/N) of the rest)
+
+    Δ_i = θ₋ᵢ − θ = (G − J_iᵀF_iJ_i)⁻¹ (J_iᵀr_i + b),    b = wd·θ if rescaled, else 0,
+        = G⁻¹J_iᵀw_i + u,    u = G⁻¹b,  S_i = J_iG⁻¹J_iᵀ,  w_i = (I − F_iS_i)⁻¹(r_i + F_iJ_iu),
+
+so that the leave-one-out logits are f_i + S_iw_i + J_iu: only C × C blocks a sample are ever formed. The posterior
+precision is P = A + δI (or its diagonal), P₋ᵢ = P − J_iᵀF_iJ_i (or its diagonal), and
+
+    LSI_i = ½ Δ_iᵀP₋ᵢΔ_i  +  ½ [tr(P₋ᵢP⁻¹) − K − ln det(P₋ᵢP⁻¹)]    (paper, below Definition 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from lsi_engine.laplace.curvature import QuadraticForms, class_covariance, ggn, ggn_diagonal, inverse
+from lsi_engine.laplace.gaussian import x_minus_log1p
+from lsi_engine.probes.design import BLOCK_ROWS
+from lsi_engine.probes.linear import LinearProbe
+from lsi_engine.probes.softmax import SoftmaxObjective, contrasts
+from lsi_engine.progress import Progress, silent
+
+LooPrior = Literal["rescaled", "fixed"]
+
+#: δ and γ this close (relatively) are treated as equal in the full posterior: one factorisation instead of three.
+#: With
+#: δ = N·wd and γ = (N − 1)·wd the difference is 1/N, far below the O(K/N) that the closed form leaves out anyway.
+SAME_PRIOR = 1e-3
+#: Elements of a block's largest temporary, (rows, C, D').
+BLOCK_ELEMENTS = 1 << 24
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """What leaving out each sample does; float64, rows in the dataset's order.
+
+    Attributes
+    ----------
+    mean_shift, covariance
+        ``(N,)`` nats: the two parts of LSI.
+    leverage
+        ``(N,)`` tr(F_i S_i): the share of its own fitted logits that the sample determines; they sum to the probe's
+        effective
+        number of parameters.
+    probabilities
+        ``(N, C)`` class probabilities of the probe trained without the sample.
+    """
+
+    mean_shift: torch.Tensor
+    covariance: torch.Tensor
+    leverage: torch.Tensor
+    probabilities: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Precision:
+    """What the full posterior needs beyond S when its δ is not the regulariser of the fit."""
+
+    weighted: QuadraticForms  # J G⁻¹PG⁻¹ Jᵀ
+    covariance: QuadraticForms  # J P⁻¹ Jᵀ
+    cross: torch.Tensor  # G⁻¹P u, (R, D')
+    constant: float  # uᵀPu
+
+
+def leave_one_out(
+    objective: SoftmaxObjective,
+    probe: LinearProbe,
+    *,
+    hessian: Literal["diag", "full"],
+    prior_precision: float,
+    loo_prior: LooPrior = "rescaled",
+    dtype: torch.dtype = torch.float64,
+    progress: Progress = silent,
+) -> LeaveOneOut:
+    """Leave out every sample in turn.
+
+    Parameters
+    ----------
+    hessian
+        Structure of the Laplace posterior's precision. The shift Δ always uses the full Hessian of the fit.
+    prior_precision
+        δ, the same number in both posteriors.
+    dtype
+        Of the large products; everything that is factorised or subtracted is float64.
+
+    Raises
+    ------
+    InputError
+        When the Hessian is not numerically positive definite.
+    """
+    design, classes = objective.design, objective.classes
+    device = design.device
+    basis = contrasts(classes, dtype=torch.float64, device=device)
+    size = classes - 1
+    p = objective.probabilities(probe.theta)
+    data_curvature = ggn(design, p, basis, dtype=dtype, progress=progress)
+    rescaled = loo_prior == "rescaled"
+    gamma = (objective.samples - int(rescaled)) * objective.weight_decay
+
+    regularised = data_curvature.clone()
+    regularised.diagonal().add_(gamma)
+    g_inverse = inverse(regularised, lambda: f"the Hessian with weight decay {objective.weight_decay}")
+    theta = basis.T @ probe.theta
+    b = (objective.weight_decay if rescaled else 0.0) * theta
+    u = (g_inverse @ b.reshape(-1)).view(size, -1)
+    forms = QuadraticForms(g_inverse, size, dtype)
+
+    precision: _Precision | None = None
+    if hessian == "full" and abs(prior_precision - gamma) > SAME_PRIOR * gamma:
+        precision = _full_precision(regularised, g_inverse, prior_precision - gamma, u, size, dtype)
+    del regularised, data_curvature
+    u_energy = float((b * u).sum())  # uᵀGu
+
+    diagonal: torch.Tensor | None = None
+    delta_map: torch.Tensor | None = None
+    if hessian == "diag":
+        diagonal = ggn_diagonal(design, p) + prior_precision
+        delta_map = g_inverse.to(dtype)
+    del g_inverse
+
+    mean_shift = torch.empty(objective.samples, dtype=torch.float64, device=device)
+    covariance, leverage = torch.empty_like(mean_shift), torch.empty_like(mean_shift)
+    probabilities = torch.empty_like(p)
+    eye = torch.eye(size, dtype=torch.float64, device=device)
+    step = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // (classes * design.columns)))
+    for rows in design.row_blocks(step):
+        x = design.block(rows, dtype)
+        x64 = x.to(torch.float64)
+        p_block = p[rows]
+        f = class_covariance(p_block, basis)
+        residual = p_block @ basis - basis[objective.targets[rows]]
+        s = forms(x)
+        ju = x64 @ u.T
+        fs = f @ s
+        w = torch.linalg.solve(eye - fs, residual + _apply(f, ju))
+        shift = _apply(s, w) + ju  # J_iΔ_i
+        leverage[rows] = fs.diagonal(dim1=1, dim2=2).sum(dim=1)
+        probabilities[rows] = torch.softmax(x64 @ probe.theta.T + shift @ basis.T, dim=1)
+        if diagonal is not None and delta_map is not None:
+            mean_shift[rows], covariance[rows] = _diagonal_parts(x, p_block, w, u, basis, diagonal, delta_map)
+        else:
+            own = (shift * _apply(f, shift)).sum(dim=1)
+            if precision is None:
+                whole = (w * (shift + ju)).sum(dim=1) + u_energy  # wᵀSw + 2wᵀJu + uᵀGu
+                spread = s
+            else:
+                whole = (w * (_apply(precision.weighted(x), w) + 2 * (x64 @ precision.cross.T))).sum(dim=1)
+                whole = whole + precision.constant
+                spread = precision.covariance(x)
+            mean_shift[rows] = (whole - own) / 2
+            covariance[rows] = _full_covariance_part(p_block, basis, spread)
+        progress("scores", rows.stop, objective.samples)
+    return LeaveOneOut(mean_shift, covariance, leverage, probabilities)
+
+
+def _apply(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("nab,nb->na", matrices, vectors)
+
+
+def _full_precision(
+    regularised: torch.Tensor,
+    g_inverse: torch.Tensor,
+    excess: float,
+    u: torch.Tensor,
+    size: int,
+    dtype: torch.dtype,
+) -> _Precision:
+    """P = G + excess·I, so G⁻¹PG⁻¹ = G⁻¹ + excess·G⁻²."""
+    weighted = g_inverse + excess * (g_inverse @ g_inverse)
+    precision = regularised.clone()
+    precision.diagonal().add_(excess)
+    flat = u.reshape(-1)
+    pu = precision @ flat
+    covariance = inverse(precision, lambda: f"the posterior precision (prior {excess:+.3g} from the fit's)")
+    return _Precision(
+        weighted=QuadraticForms(weighted, size, dtype),
+        covariance=QuadraticForms(covariance, size, dtype),
+        cross=(g_inverse @ pu).view(size, -1),
+        constant=float(flat @ pu),
+    )
+
+
+def _full_covariance_part(p: torch.Tensor, basis: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """½ Σ (x − log1p x) over the eigenvalues x of −F^½ (J P⁻¹ Jᵀ) F^½.
+
+    F = BᵀB with B = diag(√p)(I − 1pᵀ)Q, which needs no factorisation of the nearly singular F.
+    """
+    root = p.sqrt()[:, :, None] * (basis - (p @ basis)[:, None, :])
+    relative = torch.linalg.eigvalsh(root @ spread @ root.transpose(1, 2))
+    return x_minus_log1p(-relative).sum(dim=1) / 2
+
+
+def _diagonal_parts(
+    x: torch.Tensor,
+    p: torch.Tensor,
+    w: torch.Tensor,
+    u: torch.Tensor,
+    basis: torch.Tensor,
+    diagonal: torch.Tensor,
+    delta_map: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both parts for the diagonal posterior, whose coordinates are the C classes', not the contrasts'.
+
+    Needs Δ itself, element by element: one (n × RD')(RD' × RD') product.
+    """
+    dtype = x.dtype
+    n, size = w.shape
+    kicks = (w.to(dtype)[:, :, None] * x[:, None, :]).reshape(n, -1)
+    delta = (kicks @ delta_map).view(n, size, -1) + u.to(dtype)
+    squared = torch.matmul(basis.to(dtype), delta).square_()  # (n, C, D')
+    own = (p * (1 - p)).to(dtype)
+    x_squared = x.square()
+    whole = squared.view(n, -1) @ diagonal.to(dtype).view(-1)
+    itself = (own * torch.bmm(squared, x_squared[:, :, None])[:, :, 0]).sum(dim=1)
+    relative = own[:, :, None] * x_squared[:, None, :] / diagonal.to(dtype)
+    spread = x_minus_log1p(-relative).flatten(1).sum(dim=1)
+    return (whole - itself).to(torch.float64) / 2, spread.to(torch.float64) / 2

@@ -1,0 +1,224 @@
+"""Fitting the linear softmax probe to its optimum: Newton steps solved by preconditioned conjugate gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from lsi_engine.errors import NotConverged
+from lsi_engine.laplace.curvature import ggn
+from lsi_engine.probes.softmax import SoftmaxObjective, contrasts
+from lsi_engine.progress import Progress, silent
+
+#: Rows whose curvature preconditions the conjugate gradients; a sample is enough, the products stay exact.
+PRECONDITIONER_ROWS = 8192
+#: The largest Hessian that the preconditioner factorises: 1 GiB in float64.
+PRECONDITIONER_COLUMNS = 11_000
+#: Conjugate-gradient steps in one Newton step that call for a better preconditioner.
+PATIENCE = 25
+MAXIMUM_NEWTON_STEPS = 100
+
+Linear = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A fitted linear softmax probe.
+
+    Attributes
+    ----------
+    theta
+        ``(C, D + 1)`` float64, bias last, in the units of the scaled features.
+    gradient_norm
+        ‖∇L‖ / N (the mean form's), at ``theta``.
+    loss
+        The mean form's loss, penalty included.
+    newton_steps
+        Steps taken.
+    """
+
+    theta: torch.Tensor
+    gradient_norm: float
+    loss: float
+    newton_steps: int
+
+    @property
+    def weight(self) -> torch.Tensor:
+        return self.theta[:, :-1]
+
+    @property
+    def bias(self) -> torch.Tensor:
+        return self.theta[:, -1]
+
+
+class _UniformPreconditioner:
+    """The exact Hessian at Θ = 0, where every class is equally likely: (1/C) X̃ᵀX̃ + N·wd, one small factorisation."""
+
+    def __init__(self, objective: SoftmaxObjective) -> None:
+        design = objective.design
+        gram = torch.zeros(design.columns, design.columns, dtype=torch.float64, device=design.device)
+        for rows in design.row_blocks(8192):
+            x = design.block(rows, torch.float32)
+            gram += (x.T @ x).to(torch.float64)
+        gram /= objective.classes
+        gram.diagonal().add_(objective.ridge)
+        self.factor = _cholesky(gram)
+
+    def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
+        return torch.cholesky_solve(gradient.T, self.factor).T
+
+
+class _SampledPreconditioner:
+    """The Hessian at the current point, from an evenly spaced sample of the rows."""
+
+    def __init__(self, objective: SoftmaxObjective, probabilities: torch.Tensor) -> None:
+        count = min(objective.samples, PRECONDITIONER_ROWS)
+        # Evenly spaced over rows ordered by class, so that a file sorted by label is sampled fairly.
+        order = torch.argsort(objective.targets, stable=True)
+        picked = order[torch.linspace(0, objective.samples - 1, count, device=order.device).round().long()]
+        self.basis = contrasts(objective.classes, dtype=torch.float64, device=objective.design.device)
+        dtype = torch.float64 if objective.samples <= PRECONDITIONER_ROWS else torch.float32
+        hessian = ggn(objective.design, probabilities, self.basis, dtype=dtype, rows=picked)
+        hessian *= objective.samples / count
+        hessian.diagonal().add_(objective.ridge)
+        self.factor = _cholesky(hessian)
+
+    def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
+        reduced = (self.basis.T @ gradient).reshape(-1, 1)
+        solved = torch.cholesky_solve(reduced, self.factor)
+        return self.basis @ solved.view(self.basis.shape[1], -1)
+
+
+def _cholesky(matrix: torch.Tensor) -> torch.Tensor:
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if int(failed):
+        # Products in float32 can leave a tiny negative eigenvalue; the ridge is what bounds it from below.
+        matrix.diagonal().add_(1e-5 * matrix.diagonal().mean())
+        factor = torch.linalg.cholesky(matrix)
+    return factor
+
+
+def _conjugate_gradients(
+    apply: Linear, preconditioner: Linear, gradient: torch.Tensor, tolerance: float, limit: int
+) -> tuple[torch.Tensor, int]:
+    """Solve H·step = −gradient to a relative residual of ``tolerance``; returns the step and the products spent."""
+    step = torch.zeros_like(gradient)
+    residual = -gradient
+    solved = preconditioner(residual)
+    direction = solved
+    scale = (residual * solved).sum()
+    target = tolerance * gradient.norm()
+    for spent in range(1, limit + 1):
+        product = apply(direction)
+        length = scale / (direction * product).sum()
+        step = step + length * direction
+        residual = residual - length * product
+        if residual.norm() <= target:
+            return step, spent
+        solved = preconditioner(residual)
+        previous, scale = scale, (residual * solved).sum()
+        direction = solved + (scale / previous) * direction
+    return step, limit
+
+
+def fit_linear_probe(
+    objective: SoftmaxObjective,
+    *,
+    tolerance: float = 1e-9,
+    start: torch.Tensor | None = None,
+    progress: Progress = silent,
+) -> LinearProbe:
+    """Minimise the objective of :mod:`lsi_engine.probes.softmax`.
+
+    Parameters
+    ----------
+    tolerance
+        Stop when ‖∇L‖ / N ≤ ``tolerance`` · (1 + rms row norm of X̃): relative to the size of one sample's gradient.
+    start
+        ``(C, D')`` initial weights; zeros when ``None``. The optimum does not depend on it.
+
+    Raises
+    ------
+    NotConverged
+        When no step lowers the loss any further and the gradient is still above the tolerance.
+    """
+    design = objective.design
+    theta = (
+        torch.zeros(objective.classes, design.columns, dtype=torch.float64, device=design.device)
+        if start is None
+        else start.to(design.device, torch.float64).clone()
+    )
+    # Only the component along (1, …, 1) over classes is free of curvature from the data; its optimum is 0.
+    theta -= theta.mean(dim=0)
+    row_norm = _rms_row_norm(objective)
+    threshold = tolerance * (1.0 + row_norm)
+    value, gradient = objective.value_and_gradient(theta)
+    norm = first_norm = float(gradient.norm()) / objective.samples
+    preconditioner: _UniformPreconditioner | _SampledPreconditioner = _UniformPreconditioner(objective)
+    reduced = (objective.classes - 1) * design.columns
+    single = design.features.dtype not in (torch.float64, "float64") and objective.samples > PRECONDITIONER_ROWS
+    steps = 0
+    while norm > threshold:
+        progress("fit", *_fit_progress(norm, first_norm, threshold))
+        if steps == MAXIMUM_NEWTON_STEPS:
+            raise _not_converged(norm, threshold, steps)
+        probabilities = objective.probabilities(theta)
+        forcing = max(min(0.1, (norm / max(first_norm, 1e-300)) ** 0.5), 1e-3 if single else 1e-6)
+        step, spent = _conjugate_gradients(
+            lambda v, p=probabilities: objective.hessian_product(p, v, torch.float32 if single else torch.float64),
+            preconditioner,
+            gradient,
+            forcing,
+            limit=max(200, 4 * PATIENCE),
+        )
+        theta, value, gradient, moved = _line_search(objective, theta, value, gradient, step)
+        if not moved:
+            raise _not_converged(norm, threshold, steps)
+        norm = float(gradient.norm()) / objective.samples
+        steps += 1
+        if spent > PATIENCE and reduced <= PRECONDITIONER_COLUMNS:
+            preconditioner = _SampledPreconditioner(objective, objective.probabilities(theta))
+    progress("fit", 100, 100)
+    return LinearProbe(theta, norm, value / objective.samples, steps)
+
+
+def _line_search(
+    objective: SoftmaxObjective, theta: torch.Tensor, value: float, gradient: torch.Tensor, step: torch.Tensor
+) -> tuple[torch.Tensor, float, torch.Tensor, bool]:
+    """Halve the step until the loss falls enough (Armijo), allowing for rounding near the optimum."""
+    slope = float((gradient * step).sum())
+    rounding = 1e-13 * abs(value)
+    length = 1.0
+    for _ in range(40):
+        candidate = theta + length * step
+        new_value, new_gradient = objective.value_and_gradient(candidate)
+        lower = new_value <= value + 1e-4 * length * slope
+        # Near the optimum the loss stops resolving progress before the gradient does.
+        flat = new_value <= value + rounding and float(new_gradient.norm()) < float(gradient.norm())
+        if lower or flat:
+            return candidate, new_value, new_gradient, True
+        length /= 2
+    return theta, value, gradient, False
+
+
+def _rms_row_norm(objective: SoftmaxObjective) -> float:
+    total = 0.0
+    for rows in objective.design.row_blocks(8192):
+        total += float(objective.design.block(rows, torch.float64).square().sum())
+    return (total / objective.samples) ** 0.5
+
+
+def _fit_progress(norm: float, first: float, threshold: float) -> tuple[int, int]:
+    """Share of the decades between the first gradient norm and the threshold, in per cent."""
+    span = math.log(max(first / threshold, 1.0 + 1e-9))
+    return min(99, max(0, round(100 * math.log(max(first / norm, 1.0)) / span))), 100
+
+
+def _not_converged(norm: float, threshold: float, steps: int) -> NotConverged:
+    return NotConverged(
+        f"the probe's fit stopped after {steps} Newton steps at gradient norm {norm:.2e}, above {threshold:.2e}: "
+        "standardise the features (feature_scaling='standardize') or raise weight_decay"
+    )
