@@ -1,0 +1,51 @@
+"""What is scored: samples from one source, as a table, and a way to open one sample's media."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from lsi_engine.errors import InputError
+from lsi_engine.progress import Progress, silent
+from lsi_engine.samples.bundled import digits
+from lsi_engine.samples.cifar import cifar10
+from lsi_engine.samples.feature_file import feature_file
+from lsi_engine.samples.image_folder import image_folder
+from lsi_engine.samples.media import UnreadableMedia, open_media
+from lsi_engine.samples.sample_set import SampleSet
+
+__all__ = [
+    "SampleSet",
+    "UnreadableMedia",
+    "cifar10",
+    "digits",
+    "feature_file",
+    "image_folder",
+    "open_media",
+    "open_source",
+]
+
+
+def open_source(source: dict[str, Any], *, progress: Progress = silent) -> SampleSet:
+    """Read the samples that ``source`` describes: its ``kind`` names the function, the rest are its arguments.
+
+    ``samples.source`` of every sample set is such a description, so a run's configuration can be carried out
+    again. Raises ``InputError`` for an unknown kind or argument.
+    """
+    kinds: dict[str, tuple[Callable[..., SampleSet], bool]] = {
+        "digits": (digits, False),
+        "image_folder": (image_folder, True),
+        "cifar10": (cifar10, True),
+        "feature_file": (feature_file, False),
+    }
+    arguments = dict(source)
+    kind = arguments.pop("kind", None)
+    if kind not in kinds:
+        raise InputError(f"there is no source {kind!r}; known: {', '.join(kinds)}")
+    opener, reports = kinds[kind]
+    try:
+        inspect.signature(opener).bind(**arguments)
+    except TypeError as error:
+        raise InputError(f"source {kind!r}: {error}") from error
+    return opener(**arguments, progress=progress) if reports else opener(**arguments)

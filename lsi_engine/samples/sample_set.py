@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,8 +15,20 @@ from lsi_engine.errors import InputError
 
 Modality = Literal["image", "text", "features"]
 
+#: Columns of ``SampleSet.skipped``.
+SKIPPED_COLUMNS = ("item", "reason")
 #: The columns every table has, all of them strings, none missing.
 REQUIRED_COLUMNS = ("sample_id", "label", "name")
+
+
+def opaque_id(reference: bytes) -> str:
+    """Sample id of something known by ``reference``: 20 hexadecimal digits that give nothing about it away."""
+    return hashlib.blake2b(reference, digest_size=10).hexdigest()
+
+
+def skipped_table(rows: Iterable[tuple[str, str]] = ()) -> pd.DataFrame:
+    """``(item, reason)`` pairs as the table ``SampleSet.skipped``."""
+    return pd.DataFrame(list(rows), columns=list(SKIPPED_COLUMNS), dtype="str")
 
 
 @dataclass(frozen=True)
@@ -53,9 +66,7 @@ class SampleSet:
     modality: Modality
     table: pd.DataFrame
     source: dict[str, Any]
-    skipped: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame({"item": [], "reason": []}, dtype="str")
-    )
+    skipped: pd.DataFrame = field(default_factory=skipped_table)
     features: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +89,33 @@ class SampleSet:
         if list(table["sample_id"]) != list(self.table["sample_id"]):
             raise InputError(f"{self.name}: a corruption must keep the samples and their order")
         return replace(self, table=table)
+
+    def keep(self, kept: NDArray[np.bool_], skipped: pd.DataFrame) -> SampleSet:
+        """Only the samples where ``kept (N,)`` holds; ``skipped`` (item, reason) says why the others went.
+
+        Raises ``InputError`` when fewer than two classes are left. Corrupt labels after this, not before:
+        a rate is a share of the samples that are really scored.
+        """
+        if not len(skipped) and kept.all():
+            return self
+        remaining = replace(
+            self,
+            table=self.table.loc[kept].reset_index(drop=True),
+            features=None if self.features is None else self.features[kept],
+            skipped=pd.concat([self.skipped, skipped[list(SKIPPED_COLUMNS)]], ignore_index=True),
+        )
+        remaining.require_two_classes()
+        return remaining
+
+    def require_two_classes(self, remedy: str = "") -> None:
+        """Raise ``InputError``, with ``remedy`` as advice, unless at least two classes have a sample."""
+        classes = self.table["label"].unique()
+        if len(classes) >= 2:
+            return
+        found = f"all {len(self)} samples are of class {classes[0]!r}" if len(classes) else "no usable sample"
+        reasons = "; ".join(f"{row.item}: {row.reason}" for row in self.skipped.head(3).itertuples())
+        left_out = f" {len(self.skipped)} item(s) were skipped, among them {reasons}." if reasons else ""
+        raise InputError(f"{self.name}: {found}; scoring needs at least two classes.{left_out} {remedy}".rstrip())
 
 
 #: ``(source, media) -> PIL.Image.Image | str``: see :mod:`lsi_engine.samples.media`.

@@ -1,0 +1,166 @@
+"""Features that someone computed already: an ``.npz`` or ``.parquet`` file."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lsi_engine.errors import InputError
+from lsi_engine.samples.label_table import class_name
+from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
+
+PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: Columns of text that a file may hold beside ``features`` and ``labels``, by their names in the sample table.
+OPTIONAL = {"sample_id": "sample_ids", "group": "groups", "true_label": "true_labels", "split": "splits"}
+#: Rows whose values are checked at once; bounds the memory of the check.
+CHECKED_ROWS = 8192
+
+
+def feature_file(path: str | Path) -> SampleSet:
+    """Samples that are nothing but a row of features and a label.
+
+    ``.npz``: ``features (N, D)`` and ``labels (N,)``, optionally ``sample_ids``, ``groups``, ``true_labels`` and
+    ``splits``, each ``(N,)``. ``.parquet``: a column ``label``, optionally ``sample_id``, ``group``, ``true_label``,
+    ``split``; the features are one column of equally long lists, or all other columns, which must then be numbers.
+
+    Features are kept as float32, or float64 where they are (float16 and integers become float32). Labels may be
+    text or whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. A sample's id is the given one where
+    that is plain (letters, digits, ``-``, ``_``; 64 at most), else a digest of it; row 42 of a file without ids is
+    ``row-000042``. Rows with NaN or infinite features or without a label are skipped and listed.
+
+    Raises ``InputError`` naming the file and the row, column or lengths for anything that cannot be used.
+    """
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise InputError(f"there is no feature file {file}")
+    readers = {".npz": _read_npz, ".parquet": _read_parquet}
+    if file.suffix.lower() not in readers:
+        raise InputError(f"{file} is neither .npz nor .parquet; save the features as one of them")
+    features, columns = readers[file.suffix.lower()](file)
+    features = _as_floats(features, file)
+    for name, values in columns.items():
+        if len(values) != len(features):
+            raise InputError(f"{file}: {len(features)} rows of features but {len(values)} of {name}; they must match")
+
+    text = {
+        name: [class_name(value, f"{file}, row {row}, {name}") for row, value in enumerate(values)]
+        for name, values in columns.items()
+    }
+    given_ids = text.pop("sample_id", None)
+    names = given_ids or [f"row {row}" for row in range(len(features))]
+    ids = [_plain_id(given, row) for row, given in enumerate(given_ids or [""] * len(features))]
+    table = pd.DataFrame({"sample_id": ids, "label": text.pop("label"), "name": names, **text}, dtype="str")
+    if "true_label" in table:
+        table["corrupted"] = (table["label"] != table["true_label"]).astype(bool)
+
+    reasons = _not_finite(features)
+    reasons |= {int(row): "has no label" for row in np.flatnonzero(table["label"] == "")}
+    kept = np.ones(len(table), dtype=bool)
+    kept[list(reasons)] = False
+    skipped = skipped_table((f"row {row}", reason) for row, reason in sorted(reasons.items()))
+    source = {"kind": "feature_file", "path": str(file)}
+    everything = SampleSet(file.name, "features", table, source, features=features)
+    samples = everything.keep(kept, skipped)
+    samples.require_two_classes()
+    return samples
+
+
+def _plain_id(given: str, row: int) -> str:
+    if not given:
+        return f"row-{row:06d}"
+    return given if PLAIN_ID.fullmatch(given) else opaque_id(given.encode())
+
+
+def _not_finite(features: NDArray[np.floating]) -> dict[int, str]:
+    """Reason by row, for rows that hold a NaN or an infinity."""
+    reasons = {}
+    for start in range(0, len(features), CHECKED_ROWS):
+        finite = np.isfinite(features[start : start + CHECKED_ROWS])
+        for row in np.flatnonzero(~finite.all(axis=1)):
+            column = int(np.flatnonzero(~finite[row])[0])
+            reasons[start + int(row)] = f"feature {column} is {features[start + row, column]}"
+    return reasons
+
+
+def _as_floats(features: NDArray[Any], file: Path) -> NDArray[np.floating]:
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise InputError(f"{file}: features must be a matrix (samples, features), not of shape {features.shape}")
+    if not len(features):
+        raise InputError(f"{file} holds no samples")
+    if features.dtype.kind not in "fiub":
+        raise InputError(f"{file}: features must be real numbers, not {features.dtype}")
+    return features if features.dtype == np.float64 else features.astype(np.float32, copy=False)
+
+
+def _read_npz(file: Path) -> tuple[NDArray[Any], dict[str, Sequence[Any]]]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            for required in ("features", "labels"):
+                if required not in archive:
+                    raise InputError(f"{file} holds no {required!r}, only {', '.join(archive.files) or 'nothing'}")
+            columns = {"label": archive["labels"]}
+            columns |= {name: archive[key] for name, key in OPTIONAL.items() if key in archive}
+            features = archive["features"]
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        advice = "; save arrays of text with dtype=str" if "allow_pickle" in str(error) else ""
+        raise InputError(f"{file} cannot be read as .npz: {error}{advice}") from error
+    for name, values in columns.items():
+        if values.ndim != 1:
+            raise InputError(f"{file}: {name} must have one value a sample, not the shape {values.shape}")
+    return features, dict(columns)
+
+
+def _read_parquet(file: Path) -> tuple[NDArray[Any], dict[str, Sequence[Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{file} cannot be read as Parquet: {error}") from error
+    if "label" not in table.column_names:
+        raise InputError(f"{file} has no column 'label', only {', '.join(table.column_names[:10])}")
+    # Python's own values: a column of whole numbers with a gap stays whole numbers.
+    columns: dict[str, Sequence[Any]] = {
+        name: table[name].to_pylist() for name in ("label", *OPTIONAL) if name in table.column_names
+    }
+    # pandas stores a table's own index as such a column.
+    rest = [
+        field for field in table.schema if field.name not in columns and not field.name.startswith("__index_level_")
+    ]
+    lists = [field for field in rest if "list<" in str(field.type)]
+    if len(lists) == 1:
+        return _stacked(table[lists[0].name], file, lists[0].name), columns
+    for field in rest:
+        numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        if not numeric:
+            raise InputError(
+                f"{file}: column {field.name!r} is {field.type}; features are one column of lists or columns of numbers"
+            )
+    if not rest:
+        raise InputError(f"{file} has no feature columns beside {', '.join(columns)}")
+    # A missing number is a NaN here, and so reported with its row.
+    return np.stack([table[field.name].to_numpy() for field in rest], axis=1), columns
+
+
+def _stacked(column: Any, file: Path, name: str) -> NDArray[Any]:
+    """A column of lists as a matrix; raises ``InputError`` for the first row of another length."""
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    if not len(lengths):
+        raise InputError(f"{file} holds no samples")
+    if (lengths != lengths[0]).any():
+        row = int(np.flatnonzero(lengths != lengths[0])[0])
+        raise InputError(f"{file}: row {row} of {name!r} has {lengths[row]} values, row 0 has {lengths[0]}")
+    values = pc.list_flatten(column).to_numpy()
+    return values.reshape(len(lengths), -1) if len(values) else np.empty((len(lengths), 0))

@@ -1,0 +1,186 @@
+"""Open one sample's image: bytes from the source, then one decoder that trusts nothing about them.
+
+Whatever the file, the result is an 8-bit grey (``L``) or colour (``RGB``) Pillow image, upright:
+
+- the content decides the format, never the file's extension; animations give their first frame;
+- 16- and 32-bit grey is stretched linearly from its 0.1 to its 99.9 percentile (12-bit films stored in 16 bits
+  would be black otherwise); CMYK, palettes and the rest become RGB; transparency is laid over white;
+- images above ``LARGE_PIXELS`` are reduced by a whole factor to below it; above ``MAX_PIXELS`` they are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lsi_engine.errors import InputError
+
+#: Formats that Pillow recognises by their content and decodes itself. EPS and the like would start programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+#: Refused above this many pixels: 600 MB decoded, far beyond any photograph or film.
+MAX_PIXELS = 150_000_000
+#: Reduced above this many pixels, and decoded one at a time so that the threads' memory stays bounded.
+LARGE_PIXELS = 16_000_000
+MAX_FILE_BYTES = 512 * 2**20
+
+# Pillow warns above its own limit and refuses above twice that; `_refuse_bomb` refuses at the limit already.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+_one_large_image = threading.Lock()
+
+
+class UnreadableMedia(InputError):
+    """One sample cannot be used; the message is the reason, in plain words and without the sample's name."""
+
+
+@dataclass(frozen=True)
+class MediaKind:
+    """How one kind of source stores a sample: ``read`` fetches its bytes, ``decode`` makes an image of them."""
+
+    read: Callable[[dict[str, Any], str], bytes]
+    decode: Callable[[bytes], Image.Image]
+
+
+def content_key(payload: bytes) -> str:
+    """Identity of a sample's bytes (32 hexadecimal digits): equal bytes share their features."""
+    return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+def inside(root: str, media: str) -> Path:
+    """``root / media`` with links followed; raises ``UnreadableMedia`` when that lies outside ``root``."""
+    folder = os.path.realpath(root)
+    path = os.path.realpath(os.path.join(folder, media))
+    if os.path.commonpath((folder, path)) != folder:
+        raise UnreadableMedia("leads out of the dataset's folder, so it is not opened")
+    return Path(path)
+
+
+def read_file(source: dict[str, Any], media: str) -> bytes:
+    """The bytes of the file ``media`` (relative POSIX path) under ``source["root"]``.
+
+    Raises ``UnreadableMedia`` for what is missing, outside the folder, no plain file (a pipe would block for
+    ever) or over ``MAX_FILE_BYTES``.
+    """
+    path = inside(source["root"], media)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableMedia("not a plain file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise UnreadableMedia(f"too large: {status.st_size / 2**20:.0f} MB, the limit is {MAX_FILE_BYTES >> 20}")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnreadableMedia("there is no such file, or it is a broken link") from error
+    except OSError as error:
+        raise UnreadableMedia(f"cannot be read: {error.strerror or error}") from error
+
+
+def identify(payload: bytes) -> Image.Image:
+    """The still undecoded image in ``payload``; raises ``UnreadableMedia`` with the reason when there is none."""
+    if not payload:
+        raise UnreadableMedia("empty file (0 bytes)")
+    try:
+        image = Image.open(io.BytesIO(payload), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise UnreadableMedia("not an image: the content is in none of the known formats") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableMedia(f"too large: over {2 * MAX_PIXELS / 1e6:.0f} megapixels") from error
+    except Exception as error:  # Pillow's parsers raise almost anything on malformed bytes
+        raise UnreadableMedia(f"damaged image: {error}") from error
+    _refuse_bomb(image)
+    return image
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        raise UnreadableMedia(
+            f"too large: {image.width} × {image.height} = {pixels / 1e6:.0f} megapixels, "
+            f"the limit is {MAX_PIXELS / 1e6:.0f}"
+        )
+
+
+def decode_image(payload: bytes) -> Image.Image:
+    """Decode an encoded image as the module docstring says; raises ``UnreadableMedia`` with the reason."""
+    image = identify(payload)
+    factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
+    try:
+        if factor == 1:
+            return _upright_8_bit(image)
+        with _one_large_image:
+            # A JPEG is decoded at a smaller size straight away: the smallest not below the wanted one.
+            image.draft(None, (image.width // factor, image.height // factor))
+            image = _upright_8_bit(image)
+            factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
+            return image.reduce(factor) if factor > 1 else image
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise UnreadableMedia(f"too large to decode: {image.width} × {image.height}") from error
+    except Exception as error:  # as in `identify`
+        raise UnreadableMedia(f"truncated or damaged image: {error}") from error
+
+
+def _upright_8_bit(image: Image.Image) -> Image.Image:
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        return _stretched(np.asarray(image))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("L" if image.mode == "1" else "RGB") if image.mode != "L" else image
+
+
+def _stretched(grey: NDArray[Any]) -> Image.Image:
+    """``(H, W)`` integers or floats of any depth as 8-bit grey, 0.1 and 99.9 percentile to black and white."""
+    values = grey.astype(np.float32)
+    step = math.ceil(math.sqrt(values.size / 1_000_000))
+    sampled = values[::step, ::step]
+    finite = sampled[np.isfinite(sampled)]
+    if not finite.size:
+        raise UnreadableMedia("holds no finite pixel value")
+    low, high = np.percentile(finite, (0.1, 99.9))
+    np.nan_to_num(values, copy=False, nan=low)
+    values -= low
+    values *= 255.0 / (high - low) if high > low else 0.0
+    return Image.fromarray(np.clip(np.rint(values, out=values), 0, 255).astype(np.uint8))
+
+
+def _media_kinds() -> dict[str, MediaKind]:
+    from lsi_engine.samples import bundled, cifar  # they import this module
+
+    return {
+        "image_folder": MediaKind(read_file, decode_image),
+        "digits": MediaKind(bundled.read_digit, bundled.decode_digit),
+        "cifar10": MediaKind(cifar.read_record, cifar.decode_record),
+    }
+
+
+def media_kind(source: dict[str, Any]) -> MediaKind:
+    """How the samples of ``source`` are stored; raises ``InputError`` for a source without media."""
+    kinds = _media_kinds()
+    if source.get("kind") not in kinds:
+        raise InputError(f"samples of a {source.get('kind')!r} source have no image to open")
+    return kinds[source["kind"]]
+
+
+def open_media(source: dict[str, Any], media: str) -> Image.Image:
+    """The image of one sample, 8-bit ``L`` or ``RGB``, upright; ``media`` is its reference in the sample table.
+
+    Raises ``UnreadableMedia`` (an ``InputError``) when the file is gone, damaged or outside the dataset's folder.
+    """
+    kind = media_kind(source)
+    return kind.decode(kind.read(source, media))
