@@ -1,0 +1,167 @@
+"""From scores, decisions and a rule to a cleaned subset: which samples stay, under which label, and why."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from lsi_engine.curation.decisions import digest
+from lsi_engine.errors import InputError
+
+#: Columns of :meth:`CleanedSubset.frame`.
+FRAME_COLUMNS = ("index", "sample_id", "name", "given_label", "final_label", "action", "reason")
+
+
+class CleaningRule(BaseModel):
+    """What to do with the decisions, and with the samples nobody decided. Equal rules give equal subsets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    apply_decisions: bool = Field(default=True, description="do what reviewers decided; else ignore them all")
+    unsure: Literal["keep", "drop"] = Field(
+        default="keep", description="samples that a reviewer marked unsure, under their given label"
+    )
+    drop_suspicion: float | None = Field(
+        default=None,
+        ge=0,
+        description="drop undecided samples whose suspicion is at least this and that have a suggested label",
+    )
+    keep_fraction: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="keep this share of each final class, by LSI (rounded up, never less than a reviewer kept)",
+    )
+    keep_end: Literal["highest", "lowest"] = Field(
+        default="highest", description="which end of the LSI the kept share is taken from"
+    )
+    list_dropped: bool = Field(
+        default=False, description="list the dropped samples in the file too, with an empty final label"
+    )
+
+
+@dataclass(frozen=True)
+class CleanedSubset:
+    """The outcome of a rule on one run.
+
+    ``decisions`` is the digest of the decisions that were looked at (:func:`decisions.digest`); ``stale`` are
+    ids of decided samples whose given label has changed since, ``unknown`` ids the run does not have. Neither
+    is applied, and both are named in every export.
+    """
+
+    rule: CleaningRule
+    decisions: str
+    stale: tuple[str, ...]
+    unknown: tuple[str, ...]
+    _frame: pd.DataFrame
+
+    def frame(self) -> pd.DataFrame:
+        """Every sample of the run in the dataset's order, dropped ones included.
+
+        Columns: ``index`` (int64, row in the dataset's own order, from 0), ``sample_id``, ``name``,
+        ``given_label``, ``final_label`` (empty when dropped), ``action`` (keep, relabel, drop), ``reason``.
+        """
+        return self._frame.copy()
+
+    def listed(self) -> pd.DataFrame:
+        """The rows an export holds: those that stay, and the dropped ones where the rule lists them."""
+        frame = self._frame if self.rule.list_dropped else self._frame[self._frame["action"] != "drop"]
+        return frame.reset_index(drop=True)
+
+    def counts(self) -> pd.DataFrame:
+        """``kept, relabelled, dropped`` (int64) by given class, sorted by class name.
+
+        The three add up to the class's samples; ``relabelled`` samples leave the class for another.
+        ``final`` counts the samples that end up in the class.
+        """
+        classes = sorted(set(self._frame["given_label"]) | set(self._frame["final_label"]) - {""})
+        table = pd.crosstab(self._frame["given_label"], self._frame["action"])
+        table = table.reindex(index=classes, columns=["keep", "relabel", "drop"], fill_value=0)
+        table.columns = pd.Index(["kept", "relabelled", "dropped"])
+        table["final"] = self._frame["final_label"].value_counts().reindex(classes, fill_value=0)
+        table.index.name = "class"
+        return table.astype("int64")
+
+
+def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> CleanedSubset:
+    """Apply ``rule`` to a run.
+
+    Parameters
+    ----------
+    scores
+        One row a sample in the dataset's order: ``sample_id, label, lsi, suspicion, suggested_label`` and
+        ``name`` where known.
+    decisions
+        :meth:`Decisions.latest` of that run.
+    rule
+        A person's keep or relabel outranks suspicion and thinning; thinning comes last and works on final
+        classes. Ties in LSI go to the earlier row.
+
+    Raises ``InputError`` when a column is missing.
+    """
+    missing = {"sample_id", "label", "lsi", "suspicion", "suggested_label"} - set(scores)
+    if missing:
+        raise InputError(f"the scores lack the column(s) {', '.join(sorted(missing))}; compute the run again")
+    ids = pd.Index(scores["sample_id"].astype("object"))
+    given = scores["label"].astype("object").to_numpy()
+    names = scores["name"].astype("object").to_numpy() if "name" in scores else np.full(len(ids), "", object)
+    final, action, reason = given.copy(), np.full(len(ids), "keep", object), np.full(len(ids), "undecided", object)
+    settled = np.zeros(len(ids), dtype=bool)
+
+    rows = ids.get_indexer(pd.Index(decisions["sample_id"].astype("object")))
+    stale, unknown = [], []
+    for row, decision in zip(rows, decisions.itertuples(), strict=True):
+        if row < 0:
+            unknown.append(str(decision.sample_id))
+        elif decision.given_label != given[row]:
+            stale.append(str(decision.sample_id))
+        elif rule.apply_decisions:
+            settled[row] = True
+            reason[row] = f"reviewed: {decision.action}"
+            if decision.action == "relabel":
+                final[row], action[row] = decision.new_label, "relabel"
+            elif decision.action == "drop" or (decision.action == "unsure" and rule.unsure == "drop"):
+                action[row] = "drop"
+
+    if rule.drop_suspicion is not None:
+        suggested = scores["suggested_label"].astype("object").fillna("").to_numpy()
+        doubtful = (scores["suspicion"].to_numpy() >= rule.drop_suspicion) & (suggested != "") & ~settled
+        action[doubtful] = "drop"
+        reason[doubtful] = [f"suspicion: rather {label}" for label in suggested[doubtful]]
+
+    if rule.keep_fraction is not None:
+        thinned = _beyond_fraction(scores["lsi"].to_numpy(), final, action != "drop", settled, rule)
+        action[thinned] = "drop"
+        reason[thinned] = f"thinned: not among the {rule.keep_end} LSI of its class"
+
+    final[action == "drop"] = ""
+    frame = pd.DataFrame(
+        dict(zip(FRAME_COLUMNS, (np.arange(len(ids)), ids, names, given, final, action, reason), strict=True))
+    ).astype(dict.fromkeys(FRAME_COLUMNS[1:], "str") | {"index": "int64"})
+    return CleanedSubset(rule, digest(decisions), tuple(sorted(stale)), tuple(sorted(unknown)), frame)
+
+
+def _beyond_fraction(
+    lsi: NDArray[np.floating],
+    label: NDArray[np.object_],
+    alive: NDArray[np.bool_],
+    settled: NDArray[np.bool_],
+    rule: CleaningRule,
+) -> NDArray[np.bool_]:
+    """``(N,)`` bool: undecided samples outside the kept share of their class. Settled ones fill it first."""
+    assert rule.keep_fraction is not None
+    beyond = np.zeros(len(lsi), dtype=bool)
+    order = np.argsort(lsi if rule.keep_end == "lowest" else -lsi, kind="stable")
+    for name in sorted(set(label[alive])):
+        members = order[(label[order] == name) & alive[order]]
+        # 0.1 * 30 is 3.0000000000000004 in binary: without the guard it would round up to 4.
+        quota = math.ceil(rule.keep_fraction * len(members) - 1e-9)
+        free = members[~settled[members]]
+        beyond[free[max(quota - int(settled[members].sum()), 0) :]] = True
+    return beyond

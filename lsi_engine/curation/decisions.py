@@ -1,0 +1,324 @@
+"""The review log: every decision a person made about a sample, appended and never changed.
+
+One SQLite file a run. A row is an event: a decision (keep, relabel, drop, unsure) or the withdrawal of one
+(undo). What holds now is derived: for each sample the newest decision that has not been withdrawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+
+from lsi_engine.errors import InputError, LsiError
+
+Action = Literal["keep", "relabel", "drop", "unsure"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+
+LATEST_COLUMNS = ("sample_id", "action", "new_label", "note", "reviewer", "revision", "given_label", "at")
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    sample_id   TEXT NOT NULL,
+    action      TEXT NOT NULL CHECK (action IN ('keep', 'relabel', 'drop', 'unsure', 'undo')),
+    new_label   TEXT,
+    note        TEXT NOT NULL,
+    reviewer    TEXT NOT NULL,
+    revision    INTEGER NOT NULL,
+    given_label TEXT NOT NULL,
+    at          TEXT NOT NULL,
+    token       TEXT NOT NULL UNIQUE,
+    undoes      INTEGER UNIQUE REFERENCES events (id),
+    UNIQUE (sample_id, revision),
+    CHECK ((action = 'relabel') = (new_label IS NOT NULL)),
+    CHECK ((action = 'undo') = (undoes IS NOT NULL))
+);
+CREATE INDEX IF NOT EXISTS events_by_reviewer ON events (reviewer, id);
+CREATE TRIGGER IF NOT EXISTS events_are_never_changed BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'the review log is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS events_are_never_removed BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'the review log is append-only'); END;
+"""
+_STANDING = "e.action <> 'undo' AND NOT EXISTS (SELECT 1 FROM events u WHERE u.undoes = e.id)"
+_LATEST = f"""
+SELECT e.sample_id, e.action, e.new_label, e.note, e.reviewer, e.given_label, e.at,
+       (SELECT MAX(revision) FROM events r WHERE r.sample_id = e.sample_id) AS revision
+FROM events e
+JOIN (SELECT MAX(e.id) AS id FROM events e WHERE {_STANDING} GROUP BY e.sample_id) newest ON newest.id = e.id
+ORDER BY e.sample_id
+"""
+
+
+class Conflict(LsiError):
+    """Someone else decided this sample after the reader last saw it. Nothing was written."""
+
+    def __init__(self, sample_id: str, expected_revision: int, current: dict[str, Any] | None, revision: int):
+        self.sample_id = sample_id
+        self.expected_revision = expected_revision
+        self.current = current
+        self.revision = revision
+        if current is None:
+            what = "no decision of this sample stands at that revision"
+        else:
+            label = f" to {current['new_label']!r}" if current["new_label"] else ""
+            withdrew = "withdrew a decision" if current["action"] == "undo" else f"chose {current['action']}{label}"
+            what = f"{current['reviewer']} {withdrew} at {current['at']}"
+        super().__init__(
+            f"sample {sample_id} was decided meanwhile: {what}. Look at it again, then decide (revision {revision})."
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one person says about one sample.
+
+    ``expected_revision`` is the sample's revision (number of events about it) that the person saw, 0 for a
+    sample nobody has touched. ``token`` identifies the act: sending the same decision again changes nothing.
+    """
+
+    sample_id: str
+    action: Action
+    reviewer: str
+    expected_revision: int
+    given_label: str
+    new_label: str | None = None
+    note: str = ""
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise InputError(f"{self.action!r} is no decision; choose one of {', '.join(ACTIONS)}")
+        if not self.sample_id or not self.token:
+            raise InputError("a decision needs a sample id and a token")
+        if not self.reviewer.strip():
+            raise InputError("a decision needs the reviewer's name")
+        if (self.action == "relabel") != bool(self.new_label):
+            raise InputError(f"sample {self.sample_id}: 'relabel' takes a new label, the other decisions take none")
+        if self.action == "relabel" and self.new_label == self.given_label:
+            raise InputError(f"sample {self.sample_id} is already labelled {self.new_label!r}: use 'keep'")
+
+
+class Decisions:
+    """The review log at ``path`` (created with the first decision).
+
+    Threads and processes on one machine may share a file; open it anew after a fork. Raises ``InputError``
+    when ``path`` holds something else than a review log.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._lock = threading.RLock()
+        self._opened: sqlite3.Connection | None = None
+
+    def record(
+        self,
+        sample_id: str,
+        action: Action,
+        *,
+        new_label: str | None = None,
+        note: str = "",
+        reviewer: str,
+        expected_revision: int,
+        given_label: str,
+        token: str | None = None,
+    ) -> int:
+        """Append one decision and return the sample's new revision; it is on the disk when this returns.
+
+        Raises :class:`Conflict` when the sample has moved on from ``expected_revision``.
+        """
+        decision = Decision(
+            sample_id, action, reviewer, expected_revision, given_label, new_label, note, token or uuid.uuid4().hex
+        )
+        with self._writing() as connection:
+            return _append(connection, decision)
+
+    def record_all(self, decisions: Sequence[Decision]) -> list[Conflict]:
+        """Append many decisions in one transaction; those in conflict are left out and returned."""
+        conflicts = []
+        with self._writing() as connection:
+            for decision in decisions:
+                try:
+                    _append(connection, decision)
+                except Conflict as conflict:
+                    conflicts.append(conflict)
+        return conflicts
+
+    def undo(self, reviewer: str, *, token: str | None = None) -> str | None:
+        """Withdraw the reviewer's newest standing decision and return its sample id, ``None`` if there is none.
+
+        Appended as an event of its own; calling again reaches further back. What stood before it stands again.
+        """
+        token = token or uuid.uuid4().hex
+        with self._writing() as connection:
+            seen = connection.execute("SELECT sample_id FROM events WHERE token = ?", (token,)).fetchone()
+            if seen:
+                return str(seen["sample_id"])
+            row = connection.execute(
+                f"SELECT e.* FROM events e WHERE e.reviewer = ? AND {_STANDING} ORDER BY e.id DESC LIMIT 1",
+                (reviewer.strip(),),
+            ).fetchone()
+            if row is None:
+                return None
+            revision = _revision(connection, row["sample_id"]) + 1
+            _insert(
+                connection, row["sample_id"], "undo", None, "", row["reviewer"], revision,
+                row["given_label"], token, row["id"],
+            )  # fmt: skip
+            return str(row["sample_id"])
+
+    def history(self, sample_id: str) -> list[dict[str, Any]]:
+        """Every event about one sample, oldest first; a withdrawn decision carries ``withdrawn=True``."""
+        rows = self._read(
+            "SELECT e.*, EXISTS (SELECT 1 FROM events u WHERE u.undoes = e.id) AS withdrawn "
+            "FROM events e WHERE e.sample_id = ? ORDER BY e.id",
+            (sample_id,),
+        )
+        return [{**dict(row), "withdrawn": bool(row["withdrawn"])} for row in rows]
+
+    def revisions(self) -> dict[str, int]:
+        """Sample id → revision, for the samples with any event; the others are at 0."""
+        rows = self._read("SELECT sample_id, MAX(revision) AS revision FROM events GROUP BY sample_id")
+        return {row["sample_id"]: row["revision"] for row in rows}
+
+    def latest(self) -> pd.DataFrame:
+        """The standing decision of each decided sample, sorted by sample id (columns: ``LATEST_COLUMNS``)."""
+        rows = [tuple(row[column] for column in LATEST_COLUMNS) for row in self._read(_LATEST)]
+        frame = pd.DataFrame(rows, columns=list(LATEST_COLUMNS))
+        return frame.astype(dict.fromkeys(LATEST_COLUMNS, "str") | {"revision": "int64"})
+
+    def counts(self) -> dict[str, int]:
+        """Standing decisions by action, zeros included."""
+        found = self.latest()["action"].value_counts()
+        return {action: int(found.get(action, 0)) for action in ACTIONS}
+
+    def digest(self) -> str:
+        """Hash of what stands now; see :func:`digest`."""
+        return digest(self.latest())
+
+    def version(self) -> int:
+        """Grows with every event: a cheap key for caches of anything derived from the log."""
+        rows = self._read("SELECT COALESCE(MAX(id), 0) AS id FROM events")
+        return int(rows[0]["id"]) if rows else 0
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            try:
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version not in (0, SCHEMA_VERSION):
+                    raise InputError(
+                        f"{self.path} was written by another version of this program (log format {version})"
+                    )
+                # WAL: readers never wait for the writer. FULL, not NORMAL: in WAL mode NORMAL may forget the last
+                # commits when the power fails, and a decision shown as saved must be on the disk.
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                if version == 0:
+                    connection.executescript(
+                        f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                    )
+            except sqlite3.OperationalError:
+                connection.close()
+                raise
+            except sqlite3.DatabaseError as error:
+                connection.close()
+                raise InputError(f"{self.path} is not a review log ({error}); move it away or restore it") from error
+            except InputError:
+                connection.close()
+                raise
+            self._opened = connection
+        return self._opened
+
+    def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            if self._opened is None and not self.path.exists():
+                return []
+            return self._connection().execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that takes the write lock at its start, so that what it reads cannot go stale."""
+        with self._lock:
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+
+def digest(latest: pd.DataFrame) -> str:
+    """SHA-256 of what stands: sample, action, labels. Independent of order, time, reviewer and notes."""
+    rows = sorted(
+        [str(row.sample_id), str(row.action), row.new_label if row.action == "relabel" else None, str(row.given_label)]
+        for row in latest.itertuples()
+    )
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def _append(connection: sqlite3.Connection, decision: Decision) -> int:
+    seen = connection.execute("SELECT sample_id, revision FROM events WHERE token = ?", (decision.token,)).fetchone()
+    if seen:
+        if seen["sample_id"] != decision.sample_id:
+            raise InputError(f"token {decision.token!r} was already used for another sample; use a fresh one")
+        return int(seen["revision"])
+    revision = _revision(connection, decision.sample_id)
+    if revision != decision.expected_revision:
+        newest = connection.execute(
+            "SELECT * FROM events WHERE sample_id = ? ORDER BY id DESC LIMIT 1", (decision.sample_id,)
+        ).fetchone()
+        raise Conflict(decision.sample_id, decision.expected_revision, dict(newest) if newest else None, revision)
+    _insert(
+        connection, decision.sample_id, decision.action, decision.new_label, decision.note,
+        decision.reviewer.strip(), revision + 1, decision.given_label, decision.token, None,
+    )  # fmt: skip
+    return revision + 1
+
+
+def _revision(connection: sqlite3.Connection, sample_id: str) -> int:
+    row = connection.execute("SELECT MAX(revision) FROM events WHERE sample_id = ?", (sample_id,)).fetchone()
+    return int(row[0] or 0)
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    sample_id: str,
+    action: str,
+    new_label: str | None,
+    note: str,
+    reviewer: str,
+    revision: int,
+    given_label: str,
+    token: str,
+    undoes: int | None,
+) -> None:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    connection.execute(
+        "INSERT INTO events (sample_id, action, new_label, note, reviewer, revision, given_label, at, token, undoes) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (sample_id, action, new_label, note, reviewer, revision, given_label, at, token, undoes),
+    )

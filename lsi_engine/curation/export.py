@@ -1,0 +1,166 @@
+"""A cleaned subset as a file that says where it came from.
+
+=========  ====================================================================================================
+csv        UTF-8, one row a sample. The last column, ``provenance``, holds the provenance as JSON in its first
+           row and nothing below: ``pandas.read_csv(path)`` and a spreadsheet open it as it is.
+json       ``{"provenance": {...}, "samples": [{...}, ...]}``
+parquet    the same table; provenance as JSON in the schema's metadata under ``lsi_provenance``
+indices    JSON for ``torch.utils.data.Subset``: ``{"provenance", "indices", "sample_ids", "final_labels"}``
+=========  ====================================================================================================
+
+The same run, rule and decisions give the same bytes: nothing in a file depends on when or where it is written.
+
+A spreadsheet runs a cell that starts with ``=``, ``+``, ``-`` or ``@`` as a formula, and labels and file names
+come from anywhere. In CSV such a text (numbers excepted) gets an apostrophe in front, as do tabs and carriage
+returns; :func:`read_export` takes it off again. The other formats hold the texts untouched.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lsi_engine.curation.cleaning import FRAME_COLUMNS, CleanedSubset
+from lsi_engine.errors import InputError
+from lsi_engine.runs.store import Run, replacing
+
+Format = Literal["csv", "json", "parquet", "indices"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+#: What a file of each format is called by default, after the run's name.
+SUFFIX: dict[Format, str] = {
+    "csv": ".cleaned.csv",
+    "json": ".cleaned.json",
+    "parquet": ".cleaned.parquet",
+    "indices": ".indices.json",
+}
+
+_METADATA_KEY = b"lsi_provenance"
+_TEXT_COLUMNS = FRAME_COLUMNS[1:]
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+
+
+def provenance(subset: CleanedSubset, run: Run) -> dict[str, Any]:
+    """Where a subset came from: run, scores, data, rule, decisions and what they amount to."""
+    counts = subset.counts()
+    return {
+        "program": "lsi-inspector",
+        "version": _version(),
+        "run": run.name,
+        "scores_fingerprint": run.fingerprint,
+        "dataset_fingerprint": run.provenance.get("dataset_fingerprint"),
+        "rule": subset.rule.model_dump(mode="json"),
+        "decisions": subset.decisions,
+        "decisions_stale": list(subset.stale),
+        "decisions_unknown": list(subset.unknown),
+        "counts": {str(name): {key: int(n) for key, n in row.items()} for name, row in counts.iterrows()},
+        "total": {str(key): int(n) for key, n in counts.drop(columns="final").sum().items()},
+    }
+
+
+def export_bytes(subset: CleanedSubset, run: Run, format: Format) -> bytes:
+    """The file's content. Raises ``InputError`` for an unknown format and for a subset without a sample."""
+    frame = subset.listed()
+    if frame.empty:
+        raise InputError(f"run {run.name!r}: this rule keeps no sample; loosen it")
+    origin = provenance(subset, run)
+    match format:
+        case "csv":
+            table = frame.assign(**{column: frame[column].map(_guard) for column in _TEXT_COLUMNS})
+            table["provenance"] = [_json(origin), *[""] * (len(table) - 1)]
+            # Every text is quoted: a lone carriage return would otherwise end the row for the reader.
+            text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+            return text.encode("utf-8")
+        case "json":
+            return _json({"provenance": origin, "samples": frame.to_dict("records")}, indent=1).encode("utf-8")
+        case "parquet":
+            arrow = pa.Table.from_pandas(frame, preserve_index=False)
+            arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _METADATA_KEY: _json(origin)})
+            buffer = io.BytesIO()
+            pq.write_table(arrow, buffer, compression="zstd")
+            return buffer.getvalue()
+        case "indices":
+            kept = frame[frame["action"] != "drop"]
+            content = {
+                "provenance": origin,
+                "indices": kept["index"].tolist(),
+                "sample_ids": kept["sample_id"].tolist(),
+                "final_labels": kept["final_label"].tolist(),
+            }
+            return _json(content).encode("utf-8")
+        case _:
+            raise InputError(f"there is no export format {format!r}; choose one of {', '.join(FORMATS)}")
+
+
+def write_export(subset: CleanedSubset, run: Run, format: Format, path: Path) -> Path:
+    """Write :func:`export_bytes` to ``path`` atomically and return it."""
+    content = export_bytes(subset, run, format)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content)
+        temporary.chmod(0o644)  # temporary files are private by default; an export is an ordinary file
+    return Path(path)
+
+
+def read_export(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and the provenance of an exported file, whatever its format.
+
+    The table has the columns of :meth:`CleanedSubset.frame`; of an index list only ``index``, ``sample_id``
+    and ``final_label``. Raises ``InputError`` when the file is no export.
+    """
+    path = Path(path)
+    raw = path.read_bytes()
+    try:
+        if raw.startswith(b"PAR1"):
+            arrow = pq.read_table(io.BytesIO(raw))
+            return arrow.to_pandas(), json.loads(arrow.schema.metadata[_METADATA_KEY])
+        if raw.startswith(b"{"):
+            content = json.loads(raw)
+            return _frame_from_json(content), content["provenance"]
+        frame = pd.read_csv(io.BytesIO(raw), dtype=str, keep_default_na=False)
+        origin = json.loads(next(filter(None, frame.pop("provenance"))))
+        frame = frame[list(FRAME_COLUMNS)].astype({"index": "int64"})
+        return frame.assign(**{column: frame[column].map(_unguard) for column in _TEXT_COLUMNS}), origin
+    except (KeyError, TypeError, ValueError, StopIteration, pa.ArrowException) as error:
+        raise InputError(f"{path} is not an export of this program ({error!r})") from error
+
+
+def _frame_from_json(content: dict[str, Any]) -> pd.DataFrame:
+    if "samples" in content:
+        frame = pd.DataFrame(content["samples"], columns=list(FRAME_COLUMNS))
+        return frame.astype(dict.fromkeys(_TEXT_COLUMNS, "str") | {"index": "int64"})
+    return pd.DataFrame(
+        {
+            "index": pd.Series(content["indices"], dtype="int64"),
+            "sample_id": pd.Series(content["sample_ids"], dtype="str"),
+            "final_label": pd.Series(content["final_labels"], dtype="str"),
+        }
+    )
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=False, allow_nan=False)
+
+
+def _guard(text: str) -> str:
+    return "'" + text if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def _unguard(text: str) -> str:
+    return text[1:] if _GUARDED.match(text) else text
+
+
+def _version() -> str:
+    try:
+        return version("lsi-inspector")
+    except PackageNotFoundError:
+        return "source checkout"
