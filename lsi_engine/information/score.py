@@ -38,7 +38,7 @@ def score(
     feature_scaling: Literal["none", "standardize"] = "none",
     precision: Literal["auto", "float32", "float64"] = "auto",
     device: str | torch.device | None = None,
-    tolerance: float = 1e-9,
+    tolerance: float = 1e-10,
     progress: Progress = silent,
 ) -> ScoreTable:
     """Laplace Sample Information of every sample: KL(posterior with it ‖ posterior without it), Definition 2 of the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -127,7 +128,7 @@ def _conjugate_gradients(
 def fit_linear_probe(
     objective: SoftmaxObjective,
     *,
-    tolerance: float = 1e-9,
+    tolerance: float = 1e-10,
     start: torch.Tensor | None = None,
     progress: Progress = silent,
 ) -> LinearProbe:
@@ -159,16 +160,16 @@ def fit_linear_probe(
     norm = first_norm = float(gradient.norm()) / objective.samples
     preconditioner: _UniformPreconditioner | _SampledPreconditioner = _UniformPreconditioner(objective)
     reduced = (objective.classes - 1) * design.columns
-    single = design.features.dtype not in (torch.float64, "float64") and objective.samples > PRECONDITIONER_ROWS
+    large = design.features.dtype not in (torch.float64, "float64") and objective.samples > PRECONDITIONER_ROWS
+    product_type = torch.float32 if large else torch.float64
     steps = 0
     while norm > threshold:
         progress("fit", *_fit_progress(norm, first_norm, threshold))
         if steps == MAXIMUM_NEWTON_STEPS:
             raise _not_converged(norm, threshold, steps)
-        probabilities = objective.probabilities(theta)
-        forcing = max(min(0.1, (norm / max(first_norm, 1e-300)) ** 0.5), 1e-3 if single else 1e-6)
+        forcing = max(min(0.1, (norm / max(first_norm, 1e-300)) ** 0.5), 1e-3 if large else 1e-6)
         step, spent = _conjugate_gradients(
-            lambda v, p=probabilities: objective.hessian_product(p, v, torch.float32 if single else torch.float64),
+            partial(objective.hessian_product, objective.probabilities(theta), dtype=product_type),
             preconditioner,
             gradient,
             forcing,

@@ -1,0 +1,5 @@
+"""``python -m lsi_engine …`` is ``lsi …``."""
+
+from lsi_engine.cli import main
+
+main()

@@ -1,0 +1,67 @@
+"""``lsi …``: the whole product from the command line. ``python -m lsi_engine …`` is the same program."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lsi_engine.cli import compute, reading
+from lsi_engine.cli.console import Json, notes, out, print_json
+from lsi_engine.errors import Cancelled, LsiError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Laplace Sample Information: what each training sample is worth.",
+)
+app.add_typer(compute.app, name="compute")
+app.command("runs")(reading.list_runs)
+app.command("show")(reading.show_run)
+app.command("evaluate")(reading.evaluate_run)
+
+
+@app.command("dashboard")
+def dashboard(
+    port: Annotated[int, typer.Option(envvar="PORT", help="Port on this machine.")] = 8501,
+    headless: Annotated[bool, typer.Option(envvar="HEADLESS", help="Do not open a browser.")] = False,
+) -> None:
+    """Open the dashboard on this machine (127.0.0.1)."""
+    from dashboard.server import main as serve
+
+    serve(port=port, headless=headless)
+
+
+@app.command("doctor")
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, whether there is a GPU, and where the cache is."""
+    from lsi_engine.runs.doctor import examine
+
+    report = examine()
+    if as_json:
+        print_json(report)
+    else:
+        for key, value in report["facts"].items():
+            out.print(f"{key:<18}{value}", markup=False)
+        for problem in report["problems"]:
+            notes.print(f"problem: {problem}", markup=False)
+    if report["problems"]:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; a problem the user can mend is one line on standard error and exit code 1."""
+    try:
+        app()
+    except Cancelled as error:
+        notes.print(f"cancelled: {error}", markup=False)
+        sys.exit(130)
+    except LsiError as error:
+        notes.print(f"error: {error}", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        notes.print("interrupted; what was finished is kept, and the same command resumes")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

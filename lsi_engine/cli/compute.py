@@ -1,0 +1,197 @@
+"""``lsi compute …``: score a dataset and store the result as a run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from lsi_engine.cli.console import Bars, notes, out
+from lsi_engine.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, help="Score a dataset and store the result as a run.")
+
+
+class Hessian(StrEnum):
+    diag = "diag"
+    full = "full"
+
+
+class Scaling(StrEnum):
+    none = "none"
+    standardize = "standardize"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that every source takes."""
+
+    name: Annotated[str | None, typer.Option(help="Name of the run; made from the source when not given.")] = None
+    hessian: Annotated[Hessian, typer.Option(help="Structure of the posterior's precision.")] = Hessian.diag
+    weight_decay: Annotated[float, typer.Option(help="wd in mean cross-entropy + wd/2·‖θ‖².")] = 0.01
+    feature_scaling: Annotated[
+        Scaling, typer.Option(help="How features are scaled for the probe. Changes LSI; recorded with the run.")
+    ] = Scaling.standardize
+    prior_precision: Annotated[
+        str, typer.Option(help="δ of the posterior: 'weight_decay' (N·wd, what was trained) or a number.")
+    ] = "weight_decay"
+    flip_labels: Annotated[
+        float, typer.Option(help="Share of the labels to flip on purpose, to see whether they are found.")
+    ] = 0.0
+    seed: Annotated[int, typer.Option(help="Seed of the flips.")] = 0
+
+
+def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Let ``command(…, settings)`` be called with the options of :class:`Settings` behind its own."""
+    hints = get_type_hints(command, include_extras=True)
+    shared = get_type_hints(Settings, include_extras=True)
+    own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(Settings, name), annotation=hint)
+        for name, hint in shared.items()
+    ]
+
+    @functools.wraps(command)
+    def called(**values: Any) -> None:
+        command(
+            **{k: v for k, v in values.items() if k not in shared}, settings=Settings(**{k: values[k] for k in shared})
+        )
+
+    parameters = [p for p in own if p.name != "settings"] + options
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    del called.__wrapped__  # type: ignore[attr-defined]
+    return called
+
+
+Backbone = Annotated[
+    str, typer.Option(help="torchvision model whose frozen features are scored, or 'pixels' for tiny images.")
+]
+Weights = Annotated[
+    str, typer.Option(help="'default' (torchvision's download) or a local .safetensors or state-dict file.")
+]
+ImageSize = Annotated[int | None, typer.Option(help="Edge in pixels that images are resized to.")]
+
+
+@app.command("digits")
+@_takes_settings
+def compute_digits(settings: Settings) -> None:
+    """Score the 1 797 handwritten digits that come with scikit-learn."""
+    _compute({"kind": "digits"}, None, "digits", settings)
+
+
+@app.command("images")
+@_takes_settings
+def compute_images(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images.")],
+    settings: Settings,
+    backbone: Backbone = "resnet18",
+    weights: Weights = "default",
+    image_size: ImageSize = None,
+    label_pattern: Annotated[
+        str | None, typer.Option(help="Regular expression on the file name; its first group is the label.")
+    ] = None,
+    label_default: Annotated[str | None, typer.Option(help="Label where the pattern does not match.")] = None,
+    group_pattern: Annotated[
+        str | None, typer.Option(help="Regular expression on the file name; its first group is the group (patient).")
+    ] = None,
+    labels_csv: Annotated[
+        Path | None, typer.Option(help="CSV of path,label[,split,group] instead of folder names.")
+    ] = None,
+) -> None:
+    """Score a folder of images; the label is the folder's name, a pattern in the file name, or a CSV's."""
+    given = {
+        "label_pattern": label_pattern,
+        "label_default": label_default,
+        "group_pattern": group_pattern,
+        "labels_csv": str(labels_csv.resolve()) if labels_csv else None,
+    }
+    source = {"kind": "image_folder", "root": str(folder.resolve())}
+    source |= {key: value for key, value in given.items() if value is not None}
+    _compute(source, _extractor(backbone, weights, image_size), folder.resolve().name, settings)
+
+
+@app.command("cifar10")
+@_takes_settings
+def compute_cifar10(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with data_batch_* and batches.meta.")],
+    settings: Settings,
+    backbone: Backbone = "resnet18",
+    weights: Weights = "default",
+    image_size: ImageSize = None,
+) -> None:
+    """Score CIFAR-10 training images from the original python batches, in their original order."""
+    source = {"kind": "cifar10", "root": str(folder.resolve())}
+    _compute(source, _extractor(backbone, weights, image_size), "cifar10", settings)
+
+
+@app.command("features")
+@_takes_settings
+def compute_features(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".npz with features and labels, or .parquet.")],
+    settings: Settings,
+) -> None:
+    """Score features that you have already computed."""
+    _compute({"kind": "feature_file", "path": str(file.resolve())}, None, file.stem, settings)
+
+
+def _extractor(backbone: str, weights: str, image_size: int | None) -> dict[str, Any]:
+    size = {} if image_size is None else {"image_size": image_size}
+    if backbone == "pixels":
+        return {"kind": "pixels", **size}
+    local = weights if weights == "default" else str(Path(weights).resolve())
+    return {"kind": "torchvision", "backbone": backbone, "weights": local, **size}
+
+
+def _compute(source: dict[str, Any], extractor: dict[str, Any] | None, default_name: str, settings: Settings) -> None:
+    from lsi_engine.runs.pipeline import compute
+    from lsi_engine.runs.store import RunConfig, RunStore
+
+    flips = {"kind": "flip_labels", "rate": settings.flip_labels, "seed": settings.seed}
+    config = RunConfig(
+        name=settings.name or _plain(default_name),
+        source=source,
+        extractor=extractor,
+        corruption=[flips] if settings.flip_labels else [],
+        feature_scaling=settings.feature_scaling.value,
+        weight_decay=settings.weight_decay,
+        hessian=settings.hessian.value,
+        prior_precision=_prior_precision(settings.prior_precision),
+    )
+    with Bars() as progress:
+        run, computed = compute(config, RunStore(), progress)
+    facts = run.provenance
+    if not computed:
+        out.print(f"run [bold]{run.name}[/] is complete since {facts['created']}; nothing to do")
+        return
+    timings = facts["timings"]
+    out.print(
+        f"run [bold]{run.name}[/]: {facts['samples']:,} samples, {len(facts['classes'])} classes, "
+        f"{sum(timings.values()):.1f} s ({', '.join(f'{stage} {spent:.1f}' for stage, spent in timings.items())}), "
+        f"peak memory {facts['peak_memory_bytes'] / 2**30:.1f} GiB"
+    )
+    if facts["skipped"]:
+        out.print(f"{facts['skipped']:,} item(s) could not be used: `lsi show {run.name} --skipped` lists them")
+    for warning in facts["warnings"]:
+        notes.print(f"warning: {warning}", markup=False)
+
+
+def _prior_precision(text: str) -> Any:
+    if text == "weight_decay":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--prior-precision {text!r}: give a number or 'weight_decay'") from None
+
+
+def _plain(text: str) -> str:
+    """``text`` as the name of a run."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:80] or "run"

@@ -1,0 +1,79 @@
+"""How the command line talks: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+out = Console(highlight=False, soft_wrap=True)
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text for a person.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a stored run; `lsi runs` lists them.")]
+
+#: What the stages are called in front of people.
+STAGES = {
+    "samples": "Reading the samples",
+    "features": "Extracting features",
+    "fit": "Fitting the probe",
+    "hessian": "Measuring curvature",
+    "scores": "Leaving each sample out",
+}
+#: Work shorter than this shows no bar (seconds).
+QUIET_SECONDS = 2.0
+#: Between two lines where standard error is a file (seconds).
+LOG_SECONDS = 10.0
+
+
+def print_json(value: Any) -> None:
+    """Indented JSON; NaN is refused, so that any reader can parse it."""
+    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+class Bars:
+    """A :class:`lsi_engine.progress.Progress`: bars with ETA on a terminal, an occasional line in a log file."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=notes,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._started = self._logged = time.monotonic()
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if not notes.is_terminal:
+            if now - self._logged >= LOG_SECONDS:
+                self._logged = now
+                notes.print(f"{STAGES.get(stage, stage)}: {done:,} of {total:,}")
+            return
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(STAGES.get(stage, stage), total=total)
+        self._bars.update(self._tasks[stage], completed=done, total=total)
+        if now - self._started > QUIET_SECONDS:
+            self._bars.start()

@@ -1,0 +1,134 @@
+"""``lsi runs``, ``lsi show``, ``lsi evaluate``: what the stored runs say."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.table import Table
+
+from lsi_engine.cli.console import Json, RunName, out, print_json
+from lsi_engine.runs.store import Run, RunStore
+
+
+def list_runs(as_json: Json = False) -> None:
+    """List the stored runs, newest first."""
+    store = RunStore()
+    rows = [_row(run) for run in store.runs()]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print(f"no runs in {store.folder} yet; `lsi compute digits` makes one")
+        return
+    table = Table("run", "state", "samples", "classes", "method", "seconds", "created", box=None)
+    for row in rows:
+        cells = {**row, "method": f"{row['method']} {row['hessian']}"}
+        del cells["hessian"]
+        table.add_row(*("" if cell is None else str(cell) for cell in cells.values()))
+    out.print(table)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    status, facts = run.status, run.provenance if run.complete else {}
+    return {
+        "name": run.name,
+        "state": "stalled" if status.stalled else status.state,
+        "samples": facts.get("samples"),
+        "classes": len(facts["classes"]) if facts else None,
+        "method": run.config.method,
+        "hessian": run.config.hessian,
+        "seconds": round(sum(facts["timings"].values()), 1) if facts else None,
+        "created": facts.get("created"),
+    }
+
+
+def show_run(
+    name: RunName,
+    top: Annotated[int, typer.Option(min=0, help="How many of the highest-LSI samples to list.")] = 10,
+    skipped: Annotated[bool, typer.Option("--skipped", help="List what could not be used, and why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show one run: settings, class medians, the most informative samples."""
+    run = RunStore().open(name)
+    if skipped:
+        _show_skipped(run, as_json)
+    elif not run.complete:
+        _show_status(run, as_json)
+    else:
+        _show_scores(run, top, as_json)
+
+
+def _show_skipped(run: Run, as_json: bool) -> None:
+    items = run.skipped().to_dict("records")
+    if as_json:
+        print_json(items)
+        return
+    for row in items:
+        out.print(f"{row['item']}: {row['reason']}", markup=False)
+
+
+def _show_status(run: Run, as_json: bool) -> None:
+    status = run.status
+    if as_json:
+        print_json({"name": run.name, "status": status.model_dump(), "config": run.config.model_dump()})
+        return
+    state = "stalled; the same `lsi compute` resumes it" if status.stalled else status.state
+    out.print(f"run {run.name}: {state} {status.stage} {status.done}/{status.total} {status.message}", markup=False)
+
+
+def _show_scores(run: Run, top: int, as_json: bool) -> None:
+    scores, facts = run.scores(), run.provenance
+    medians = scores.groupby("label", observed=True)["lsi"].agg(["size", "median"]).sort_values("median")
+    highest = scores.nlargest(top, "lsi")[["sample_id", "name", "label", "suggested_label", "lsi", "suspicion"]]
+    if as_json:
+        print_json(
+            {
+                "name": run.name,
+                "config": run.config.model_dump(),
+                "provenance": facts,
+                "class_medians": medians["median"].to_dict(),
+                "highest": json.loads(highest.to_json(orient="records")),
+            }
+        )
+        return
+    out.print(
+        f"[bold]{run.name}[/] · {facts['samples']:,} samples · {run.config.method}, {run.config.hessian} · "
+        f"|g| {facts['gradient_norm']:.1e} · {sum(facts['timings'].values()):.1f} s · {facts['created']}"
+    )
+    classes = Table("class", "n", "median LSI", box=None)
+    for label, size, median in medians.reset_index().to_numpy().tolist():
+        classes.add_row(_literal(label), f"{size:,}", f"{median:.4g}")
+    out.print(classes)
+    table = Table("sample", "name", "label", "suggested", "LSI", "label doubt", box=None)
+    for sample, name, label, suggested, lsi, suspicion in highest.to_numpy().tolist():
+        shown = "" if pd.isna(suggested) else _literal(suggested)
+        table.add_row(sample, _literal(name), _literal(label), shown, f"{lsi:.4g}", f"{suspicion:.3f}")
+    out.print()
+    out.print(table)
+
+
+def _literal(text: object) -> str:
+    """A label or file name that looks like markup is shown, not obeyed."""
+    return str(text).replace("[", r"\[")
+
+
+def evaluate_run(
+    name: RunName,
+    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples behind the intervals.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """For a run with known corruption: how well do LSI and label doubt find it? With 95 % bootstrap intervals."""
+    from lsi_engine.runs.evaluation import evaluate
+
+    frame = evaluate(RunStore().open(name).scores(), resamples=resamples).table()
+    if as_json:
+        print_json(json.loads(frame.to_json(orient="records")))
+        return
+    table = Table("measure", "metric", "value", "95 % interval", box=None)
+    for row in frame.to_dict("records"):
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        table.add_row(str(row["measure"]), str(row["metric"]), f"{row['value']:.3f}", interval)
+    out.print(table)

@@ -1,0 +1,211 @@
+"""From a :class:`RunConfig` to a finished run on disk: samples → features → scores, each stage kept when it is done."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import platform
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from lsi_engine.errors import InputError, LsiWarning
+from lsi_engine.information.score import score
+from lsi_engine.information.table import ScoreTable
+from lsi_engine.progress import Progress, silent
+from lsi_engine.runs import sources
+from lsi_engine.runs.reporting import StatusReporter
+from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
+from lsi_engine.samples import SampleSet, corruption, open_source
+
+#: Columns of the sample table that the scores do not repeat.
+MEDIA_COLUMNS = ("media", "content")
+
+
+def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> tuple[Run, bool]:
+    """Compute the run that ``config`` describes, or pick up where a killed one stopped.
+
+    Returns the run and whether anything had to be computed: a complete run of the same config is returned as it is.
+
+    Raises
+    ------
+    InputError
+        When a run of this name exists with another config (a finished run is never overwritten), when another process
+        is computing it, or when the data cannot be scored.
+    Cancelled
+        When asked to stop; finished stages are kept.
+    """
+    path = store.path(config.name)
+    path.mkdir(parents=True, exist_ok=True)
+    with _exclusive(path):
+        run = Run(path)
+        if (path / "config.json").is_file():
+            if run.complete:
+                _same_or_refuse(run, config)
+                return run, False
+            if run.config != config:
+                # Nothing was finished under the old settings, so there is nothing to lose.
+                (path / "samples.parquet").unlink(missing_ok=True)
+        write_json(path / "config.json", config)
+        with StatusReporter(path, progress) as report:
+            _compute_stages(Run(path), store, report)
+    return Run(path), True
+
+
+def _same_or_refuse(run: Run, config: RunConfig) -> None:
+    old, new = run.config.model_dump(), config.model_dump()
+    differing = [key for key in new if old[key] != new[key]]
+    if differing:
+        changes = "; ".join(f"{key}: {old[key]!r} there, {new[key]!r} now" for key in differing)
+        raise InputError(
+            f"run {run.name!r} exists with other settings ({changes}). Finished runs are not overwritten: "
+            "choose another --name"
+        )
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Hold the run's lock; the system releases it however the process ends."""
+    with (path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"run {path.name!r} is being computed by another process; `lsi show {path.name}` says where it stands"
+            ) from None
+        yield
+
+
+def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
+    config, seconds = run.config, {}
+    started = time.perf_counter()
+    samples = open_source(config.source, progress=report)
+    samples = corruption.apply(samples, config.corruption)
+    seconds["samples"] = round(time.perf_counter() - started, 3)
+
+    started = time.perf_counter()
+    features, samples, extractor_key = sources.features(samples, config.extractor, store.cache, report)
+    seconds["features"] = round(time.perf_counter() - started, 3)
+    _write_table(run.path / "samples.parquet", samples.table)
+    _write_table(run.path / "skipped.parquet", samples.skipped)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LsiWarning)
+        table = score(
+            features,
+            samples.table["label"].to_numpy(dtype=str),
+            weight_decay=config.weight_decay,
+            hessian=config.hessian,  # type: ignore[arg-type]
+            method=config.method,  # type: ignore[arg-type]
+            prior_precision=config.prior_precision,
+            feature_scaling=config.feature_scaling,
+            progress=report,
+        )
+    seconds.update(table.info["seconds"])
+
+    started = time.perf_counter()
+    with replacing(run.path / "probabilities.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, table.probabilities.astype(np.float32), allow_pickle=False)
+    _write_probe(run.path / "probe.safetensors", table)
+    frame = _scores_frame(samples, table)
+    # The scores go last: a run is complete when they are there.
+    with replacing(run.path / "scores.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+        fingerprint = hashlib.blake2b(temporary.read_bytes(), digest_size=16).hexdigest()
+        seconds["writing"] = round(time.perf_counter() - started, 3)
+        write_json(
+            run.path / "provenance.json",
+            {
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "dataset": samples.name,
+                "dataset_fingerprint": dataset_fingerprint(samples, features),
+                "scores_fingerprint": fingerprint,
+                "extractor_key": extractor_key,
+                "modality": samples.modality,
+                "classes": table.classes,
+                "samples": len(samples),
+                "skipped": len(samples.skipped),
+                "corrupted": int(samples.table["corrupted"].sum()) if "corrupted" in samples.table else 0,
+                "gradient_norm": table.info["gradient_norm"],
+                "engine": table.info,
+                "warnings": [str(warning.message) for warning in caught],
+                "timings": seconds,
+                "peak_memory_bytes": _peak_memory(),
+                "versions": versions(),
+                "machine": {"system": platform.platform(), "cores": psutil.cpu_count()},
+            },
+        )
+
+
+def _scores_frame(samples: SampleSet, table: ScoreTable) -> pd.DataFrame:
+    kept = samples.table.drop(columns=[column for column in MEDIA_COLUMNS if column in samples.table])
+    return pd.concat([kept.iloc[table.index].reset_index(drop=True), table.to_frame().reset_index(drop=True)], axis=1)
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def _write_probe(path: Path, table: ScoreTable) -> None:
+    tensors = {
+        "weight": torch.from_numpy(np.ascontiguousarray(table.weight)),
+        "bias": torch.from_numpy(np.ascontiguousarray(table.bias)),
+        "feature_mean": torch.from_numpy(table.scaling.mean),
+        "feature_scale": torch.from_numpy(table.scaling.scale),
+    }
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary)
+
+
+def dataset_fingerprint(samples: SampleSet, features: NDArray) -> str:
+    """Identifies what was scored, in order: ids, contents (or features) and true labels, but not corrupted ones.
+
+    A run and its corrupted twin have the same fingerprint, which is how the dashboard pairs them.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    truth = samples.table["true_label"] if "true_label" in samples.table else samples.table["label"]
+    columns = [samples.table["sample_id"], truth]
+    if "content" in samples.table:
+        columns.append(samples.table["content"])
+    else:
+        for start in range(0, len(features), 4096):
+            digest.update(np.ascontiguousarray(features[start : start + 4096]).tobytes())
+    for column in columns:
+        digest.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the scores."""
+    found = {"python": platform.python_version()}
+    for package in ("lsi-inspector", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _peak_memory() -> int:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if platform.system() == "Darwin" else peak * 1024)
+
+
+def describe_config(config: RunConfig) -> dict[str, Any]:
+    """The config without what is at its default, for people."""
+    return config.model_dump(exclude_defaults=True)

@@ -1,0 +1,67 @@
+"""From samples to features, and from a finished run back to the features it was scored on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lsi_engine.errors import InputError
+from lsi_engine.progress import Progress, silent
+from lsi_engine.runs.store import Run
+from lsi_engine.samples import SampleSet, open_source
+
+
+def extractor(settings: dict[str, Any]) -> Any:
+    """The feature extractor that ``settings`` (``RunConfig.extractor``) describes."""
+    from lsi_engine.features import pixels, torchvision_backbone
+
+    settings = dict(settings)
+    kind = settings.pop("kind", None)
+    if kind == "pixels":
+        return pixels.PixelExtractor(**settings)
+    if kind == "torchvision":
+        return torchvision_backbone.TorchvisionBackbone(**settings)
+    raise InputError(f"there is no extractor {kind!r}; known: pixels, torchvision")
+
+
+def features(
+    samples: SampleSet, settings: dict[str, Any] | None, cache: Path, progress: Progress = silent
+) -> tuple[NDArray, SampleSet, str | None]:
+    """Features ``(N, D)``, the samples they belong to (unreadable ones moved to ``skipped``), and the extractor's key.
+
+    Without an extractor the source must bring its own features (a feature file, the digits' pixels).
+    """
+    if settings is None:
+        if samples.features is None:
+            raise InputError(f"{samples.name} has no features of its own: name a backbone, or pixels")
+        return samples.features, samples, None
+    from lsi_engine.features.extract import extract
+
+    chosen = extractor(settings)
+    matrix, failed, kept = extract(samples, chosen, cache, progress=progress)
+    if not kept.all():
+        table = samples.table[kept].reset_index(drop=True)
+        skipped = pd.concat([samples.skipped, failed], ignore_index=True)
+        samples = SampleSet(samples.name, samples.modality, table, samples.source, skipped)
+    samples.require_two_classes()
+    return matrix, samples, chosen.key
+
+
+def features_of(run: Run, cache: Path) -> NDArray[np.floating]:
+    """The ``(N, D)`` unscaled features that a finished run was scored on, rows as in its scores.
+
+    Raises ``InputError`` when they are gone: the feature file was moved, or the feature cache was emptied.
+    """
+    key = run.provenance["extractor_key"]
+    if key is None:
+        samples = open_source(run.config.source)
+        if samples.features is None or len(samples) != run.provenance["samples"]:
+            raise InputError(f"the data of run {run.name!r} has changed since it was scored: its features are gone")
+        return samples.features
+    from lsi_engine.features.cache import load as load_features
+
+    return load_features(run.samples(), key, cache)
