@@ -38,7 +38,7 @@ PAGES: dict[str, list[PageLine]] = {
 
 
 def main() -> None:
-    st.set_page_config(page_title="LSI Inspector", page_icon=":material/blur_on:", layout="wide")
+    st.set_page_config(page_title="LSI Inspector", page_icon=theme.ICON, layout="wide")
     theme.apply()
     lines = [line for members in PAGES.values() for line in members]
     pages = {
@@ -51,9 +51,7 @@ def main() -> None:
         )
         for line in lines
     }
-    opened = st.navigation(
-        {section: [pages[line.module] for line in members] for section, members in PAGES.items()}
-    )
+    opened = st.navigation({section: [pages[line.module] for line in members] for section, members in PAGES.items()})
     line = next(line for line in lines if pages[line.module] is opened)
     view = sidebar.draw()
     if line.of_a_run and not view.run:

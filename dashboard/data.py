@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dashboard import theme
 from dashboard.state import DECISIONS, current_view
+from lsi_engine.curation import Decisions
 from lsi_engine.runs.store import Run, RunStore
 
 #: What people call one sample, by modality (singular, plural).
@@ -100,30 +101,32 @@ def complete_runs() -> list[str]:
     return [run.name for run in RunStore().runs() if run.complete]
 
 
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _log(path: Path) -> Decisions:
+    return Decisions(path)
+
+
+def decisions(data: RunData) -> Decisions:
+    """The run's review log, one connection for all sessions of this server."""
+    return _log(data.run.decisions_path)
+
+
 def frame_with_decisions(data: RunData) -> pd.DataFrame:
-    """``data.frame`` and a categorical column ``decision``: the latest one, ``undecided`` where there is
-    none.
+    """``data.frame`` and a categorical column ``decision``: the standing one, ``undecided`` where none stands.
 
     The other columns are shared with ``data.frame``, not copied (pandas copies on write).
     """
-    codes = _decision_codes(str(data.run.path), data.run.fingerprint, _stamp(data.run.decisions_path))
-    return data.frame.assign(decision=pd.Categorical.from_codes(codes, categories=list(DECISIONS)))
-
-
-def _stamp(database: Path) -> tuple[tuple[int, int], ...]:
-    """Changes whenever SQLite wrote to ``database`` or its write-ahead log."""
-    files = (database, database.with_name(database.name + "-wal"))
-    return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file())
+    codes = _decision_codes(str(data.run.path), data.run.fingerprint, decisions(data).version())
+    decided = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(DECISIONS)))
+    return data.frame.assign(decision=decided)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def _decision_codes(folder: str, fingerprint: str, stamp: tuple[tuple[int, int], ...]) -> NDArray[np.int8]:
+def _decision_codes(folder: str, fingerprint: str, version: int) -> NDArray[np.int8]:
     data = _read(folder, fingerprint)
     codes = np.zeros(len(data.frame), dtype=np.int8)
-    if stamp:
-        from lsi_engine.curation import Decisions
-
-        latest = Decisions(data.run.decisions_path).latest()
+    if version:
+        latest = decisions(data).latest()
         rows = data.position.get_indexer(pd.Index(latest["sample_id"]))
         known = rows >= 0
         codes[rows[known]] = pd.Categorical(latest["action"], categories=list(DECISIONS)).codes[known]

@@ -41,7 +41,6 @@ def strip(data: RunData, view: View) -> None:
             st.button(
                 f"{words.markdown(chip.text)} ✕",
                 key=f"chip_{position}_{chip.text}",
-                help="Remove this condition",
                 on_click=set_view,
                 args=(chip.without,),
             )
@@ -89,9 +88,7 @@ def _controls(data: RunData, view: View) -> None:
         on_change=lambda: update_view(lsi=_range_of(lsi, state["f_lsi"])),
         help="p99 to p100 is the most informative hundredth of the samples.",
     )
-    state["f_suspicion"] = (
-        (max(view.suspicion[0], 0.0), min(view.suspicion[1], 1.0)) if view.suspicion else (0.0, 1.0)
-    )
+    state["f_suspicion"] = (max(view.suspicion[0], 0.0), min(view.suspicion[1], 1.0)) if view.suspicion else (0.0, 1.0)
     st.slider(
         "Suspicion",
         0.0,

@@ -58,9 +58,7 @@ def main(port: int = 8501, host: str = "127.0.0.1", headless: bool = False) -> N
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise InputError(
-                f"cannot listen on {host}:{port} ({error.strerror}); choose another --port"
-            ) from error
+            raise InputError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from error
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"Dashboard: {address}  (stop with Ctrl+C)", flush=True)
     if not headless:

@@ -57,9 +57,7 @@ class View:
 
     def to_query(self) -> dict[str, list[str]]:
         """The view as URL parameters, conditions that are not set left out."""
-        query: dict[str, list[str]] = {
-            parameter: list(getattr(self, name)) for name, parameter in _MANY.items()
-        }
+        query: dict[str, list[str]] = {parameter: list(getattr(self, name)) for name, parameter in _MANY.items()}
         for name in _RANGES:
             limits = getattr(self, name)
             query[name] = [f"{limits[0]!r}..{limits[1]!r}"] if limits is not None else []
@@ -119,31 +117,28 @@ class View:
             found = np.zeros(len(frame), dtype=bool)
             for column in ("sample_id", "name", "text"):
                 if column in frame:
-                    found |= (
-                        frame[column].str.contains(self.search, case=False, regex=False).to_numpy(dtype=bool)
-                    )
+                    found |= frame[column].str.contains(self.search, case=False, regex=False).to_numpy(dtype=bool)
             keep &= found
         return keep
 
     def chips(self) -> list[Chip]:
         """The conditions in plain words, each with the view that remains when it is taken away."""
-        chips = [
-            Chip(
-                f"{word} {value}",
-                replace(self, **{name: tuple(v for v in getattr(self, name) if v != value)}),
-            )
-            for name, word in (("classes", "Class"), ("split", "Split"), ("decisions", "Decision"))
-            for value in getattr(self, name)
-        ]
+        chips: list[Chip] = []
+
+        def add(text: str, **change: Any) -> None:
+            chips.append(Chip(text, replace(self, **change)))
+
+        for name, word in (("classes", "Class"), ("split", "Split"), ("decisions", "Decision")):
+            for value in getattr(self, name):
+                add(f"{word} {value}", **{name: tuple(v for v in getattr(self, name) if v != value)})
         for name, word in (("lsi", "LSI"), ("suspicion", "Suspicion")):
             limits = getattr(self, name)
             if limits is not None:
-                chips.append(Chip(f"{word} {_range_words(limits)}", replace(self, **{name: None})))
+                add(f"{word} {_range_words(limits)}", **{name: None})
         if self.corrupted is not None:
-            text = "Corrupted only" if self.corrupted else "Uncorrupted only"
-            chips.append(Chip(text, replace(self, corrupted=None)))
+            add("Corrupted only" if self.corrupted else "Uncorrupted only", corrupted=None)
         if self.search:
-            chips.append(Chip(f"Contains “{self.search}”", replace(self, search="")))
+            add(f"Contains “{self.search}”", search="")
         return chips
 
     def on_run(self, run: str, frame: pd.DataFrame, *, same_samples: bool) -> View:

@@ -13,7 +13,7 @@ FONT = '"Inter", system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, 
 #: Reads on white and on near-black alike: rules, guides and secondary text in figures.
 NEUTRAL = "#8a8f98"
 #: Marks the selected range and the decision cut in figures; no class has it.
-ACCENT = "#4b5bd4"
+ACCENT = "#6172f3"
 
 LIGHT = {
     "primaryColor": "#111827",
@@ -35,6 +35,13 @@ DARK = {
     "sidebar.backgroundColor": "#1a1b1f",
     "sidebar.secondaryBackgroundColor": "#26282d",
 }
+
+#: The browser tab's icon, inline: an icon font or an emoji would be fetched from outside.
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#111827"/>'
+    '<g fill="#e69f00"><rect x="6" y="7" width="5" height="18"/><rect x="13" y="15" width="5" height="10"/></g>'
+    '<rect x="20" y="20" width="5" height="5" fill="#56b4e9"/></svg>'
+)
 
 #: Okabe and Ito (2008), told apart by colour-blind readers, in the order in which neighbours differ most.
 OKABE_ITO = ("#0072b2", "#e69f00", "#cc79a7", "#009e73", "#56b4e9", "#d55e00", "#f0e442", "#7f7f7f")

@@ -35,6 +35,11 @@ def number(value: float, digits: int = 3) -> str:
     return text if "e" not in text else f"{value:.0f}"
 
 
+def shortened(text: str, most: int) -> str:
+    """``text`` cut to ``most`` characters, an ellipsis in place of the rest."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 def count(value: int) -> str:
     """``5216`` → ``5,216``."""
     return f"{value:,}"

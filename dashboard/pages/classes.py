@@ -1,9 +1,111 @@
-"""Classes."""
+"""Classes: which classes carry the most information, and how sure that ranking is."""
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
+
+from dashboard import show, words
+from dashboard.charts.class_summary import ranking_sentence
+from dashboard.charts.violins import MOST_RIDGES, MOST_VIOLINS, by_class
+from dashboard.selection import DOUBT, Selection, current_selection
+from dashboard.summaries import summary_of
+
+#: Rows of quantile dots on screen at once.
+MOST_DOTS = 60
 
 
 def render() -> None:
-    st.title("Classes")
+    selection = current_selection()
+    if not selection.mask_any_lsi.any():
+        st.info(f"No {selection.data.nouns[0]} meets these conditions. Remove one above.")
+        return
+    summary = summary_of(selection)
+    with show.card("violins", "Information by class", _sentence(selection, summary)):
+        _figure(selection, summary)
+    with show.card("ranking", "Ranking", "Highest median first. Intervals: 95 % bootstrap of the median."):
+        _table(selection, summary)
+
+
+def _sentence(selection: Selection, summary: pd.DataFrame) -> str:
+    many = selection.data.nouns[1]
+    how = (
+        f"Each shape is a density of log LSI between the class's own lowest and highest {many}; the box holds the "
+        "middle half, the bar is the median. Classes with under 50 are drawn as points."
+    )
+    if len(summary) > MOST_RIDGES:
+        how = "Dot: median. Thick line: middle half. Thin line: 5th to 95th percentile."
+    return f"{ranking_sentence(summary)} {how}".strip()
+
+
+def _figure(selection: Selection, summary: pd.DataFrame) -> None:
+    data, rows = selection.data, selection.mask_any_lsi
+    shown = summary
+    if len(summary) > MOST_RIDGES:
+        shown = _searched(summary)
+        if shown.empty:
+            st.info("No class has this in its name.")
+            return
+    height = 430 if len(shown) <= MOST_VIOLINS else 380
+    chart = by_class(
+        selection.lsi[rows],
+        selection.codes[rows],
+        data.classes,
+        data.colours,
+        shown,
+        noun=data.nouns[1],
+        height=height,
+    )
+    show.figure(chart, "classes")
+
+
+def _searched(summary: pd.DataFrame) -> pd.DataFrame:
+    """The classes whose names contain the search; of too many, those with the highest or lowest medians."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.text_input("Find a class", key="class_search", width=280).strip()
+        found = summary[summary["label"].str.contains(wanted, case=False, regex=False)] if wanted else summary
+        if len(found) > MOST_DOTS:
+            ends = {"highest": f"Highest {MOST_DOTS}", "lowest": f"Lowest {MOST_DOTS}"}
+            end = st.segmented_control(
+                f"Of {len(found)} classes show the",
+                list(ends),
+                default="highest",
+                required=True,
+                format_func=lambda name: ends[name],
+                key="class_end",
+            )
+            found = found.tail(MOST_DOTS) if end == "highest" else found.head(MOST_DOTS)
+    return found.reset_index(drop=True)
+
+
+def _table(selection: Selection, summary: pd.DataFrame) -> None:
+    colours = selection.data.colours
+    table = summary.iloc[::-1].reset_index(drop=True)
+    table = pd.DataFrame(
+        {
+            "Class": table["label"],
+            "Samples": table["n"],
+            "Median LSI": table["median"],
+            "95 % interval": [
+                f"{words.number(low)} to {words.number(high)}"
+                for low, high in zip(table["low"], table["high"], strict=True)
+            ],
+            "Middle half": [
+                f"{words.number(low)} to {words.number(high)}"
+                for low, high in zip(table["p25"], table["p75"], strict=True)
+            ],
+            "Suspected": table["suspected"],
+            "Suspected share": table["suspected"] / table["n"],
+        }
+    )
+    styled = table.style.format(
+        {"Median LSI": words.number, "Suspected share": "{:.1%}", "Samples": "{:,}", "Suspected": "{:,}"}
+    ).map(lambda name: f"box-shadow: inset 6px 0 0 {colours[name]}; color: {colours[name]}", subset=["Class"])
+    st.dataframe(
+        styled if len(table) <= 500 else table,
+        hide_index=True,
+        height=min(520, 40 + 35 * len(table)),
+        column_config={
+            "Suspected": st.column_config.NumberColumn(help=f"Suspicion above {DOUBT} and another label suggested"),
+        },
+    )
