@@ -67,7 +67,7 @@ def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     parameters = [p for p in own if p.name != "settings"] + options
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
-    del called.__wrapped__  # type: ignore[attr-defined]
+    del called.__wrapped__
     return called
 
 

@@ -20,8 +20,8 @@ class StatusReporter:
     """A :class:`lsi_engine.progress.Progress` that keeps ``status.json`` up to date while its ``with`` block runs.
 
     Calling it raises :class:`Cancelled` once ``<run>/cancel`` exists. Leaving the block writes the last state:
-    ``done``, ``cancelled`` (Cancelled, Ctrl-C) or ``failed`` with the error's own text. A background thread renews the heartbeat
-    through steps too long to report from within, such as one big factorisation.
+    ``done``, ``cancelled`` (Cancelled, Ctrl-C) or ``failed`` with the error's own text. A background thread renews the
+    heartbeat through steps too long to report from within, such as one big factorisation.
     """
 
     def __init__(self, folder: Path, also: Progress = silent) -> None:

@@ -1,0 +1,49 @@
+# Two commands: `make demo` opens the dashboard on real data; `make test` checks everything.
+PYTHON ?= python3
+PORT ?= 8501
+HEADLESS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit browser bench clean
+
+help:
+	@echo "make demo          set up, score the bundled digits, open the dashboard (PORT=8501 HEADLESS=1)"
+	@echo "make test          lint, format, types, unit, property and browser tests"
+	@echo "make bench         print the benchmarks' ratios"
+
+# A stamp a requirements file: pip runs again only when the list changes.
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.test-installed: requirements-test.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/lsi compute digits --name digits
+	$(BIN)/lsi compute digits --name digits-flipped --flip-labels 0.1 --seed 0
+	PORT=$(PORT) $(if $(HEADLESS),HEADLESS=1) $(BIN)/lsi dashboard
+
+test: $(VENV)/.test-installed lint types
+	sh tests/browser-setup.sh $(BIN)/python
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test-installed
+	$(BIN)/mypy
+
+bench: $(VENV)/.test-installed
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
