@@ -6,8 +6,9 @@ import sys
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from lsi_engine.cli import compute, reading
+from lsi_engine.cli import compute, export, reading
 from lsi_engine.cli.console import Json, notes, out, print_json
 from lsi_engine.errors import Cancelled, LsiError
 
@@ -20,6 +21,7 @@ app.add_typer(compute.app, name="compute")
 app.command("runs")(reading.list_runs)
 app.command("show")(reading.show_run)
 app.command("evaluate")(reading.evaluate_run)
+app.command("export")(export.export_run)
 
 
 @app.command("dashboard")
@@ -59,6 +61,11 @@ def main() -> None:
         sys.exit(130)
     except LsiError as error:
         notes.print(f"error: {error}", markup=False)
+        sys.exit(1)
+    except ValidationError as error:
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            notes.print(f"error: {where} is {problem['input']!r}: {problem['msg']}", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
         notes.print("interrupted; what was finished is kept, and the same command resumes")
