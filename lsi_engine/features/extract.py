@@ -1,0 +1,128 @@
+"""Samples in, feature matrix out: decode in threads while the model works, and keep every row on disk."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lsi_engine.errors import InputError
+from lsi_engine.features.cache import FeatureCache
+from lsi_engine.features.extractor import Extractor
+from lsi_engine.progress import Progress, silent
+from lsi_engine.samples.media import UnreadableMedia, content_key, media_kind
+from lsi_engine.samples.ordered import in_order
+from lsi_engine.samples.sample_set import SampleSet, skipped_table
+
+#: Rows in one shard of the cache, so what a killed process loses is at most this many forward passes.
+SHARD_ROWS = 1024
+#: Batches decoded ahead of the model: enough to ride out a slow file, little enough to bound the memory.
+BATCHES_AHEAD = 3
+DECODING_THREADS = max(2, os.cpu_count() or 1)
+
+
+def extract(
+    samples: SampleSet,
+    extractor: Extractor,
+    cache_folder: Path,
+    *,
+    batch_size: int = 64,
+    progress: Progress = silent,
+) -> tuple[NDArray[np.float32], pd.DataFrame, NDArray[np.bool_]]:
+    """Features of every sample, computed once for each distinct content and kept for every later run.
+
+    Parameters
+    ----------
+    samples
+        N samples with ``media`` and ``content``.
+    extractor
+        The frozen model.
+    cache_folder
+        Rows are stored in ``<cache_folder>/features/<extractor.key>`` as they are computed.
+    batch_size
+        Images in one forward pass.
+    progress
+        Stage "features", counted in samples; the first call already counts what the cache holds. When it raises,
+        all that was computed is stored first.
+
+    Returns
+    -------
+    features
+        ``(K, D)`` float32, unscaled: the rows of the K samples that are kept, in their order.
+    failed
+        ``item`` (the sample's name) and ``reason`` for each sample whose media cannot be decoded.
+    kept
+        ``(N,)``, True for the K samples with features: ``samples.keep(kept, failed)`` are theirs.
+
+    Raises
+    ------
+    InputError
+        The samples have no media, or the extractor gives a value that is not finite.
+    """
+    if "media" not in samples.table or "content" not in samples.table:
+        raise InputError(f"{samples.name} has no images to compute features from; score it without a backbone")
+    names, content = samples.table["name"].tolist(), samples.table["content"].tolist()
+    features = np.full((len(samples), extractor.dimension), np.nan, dtype=np.float32)
+    cache = FeatureCache(cache_folder, extractor.key)
+    kept = cache.fill(content, features)
+    done = int(kept.sum())
+    progress("features", done, len(samples))
+
+    copies: dict[str, list[int]] = {}
+    for row in np.flatnonzero(~kept):
+        copies.setdefault(content[row], []).append(int(row))
+    reasons: dict[int, str] = {}
+    unstored: list[int] = []
+
+    def store() -> None:
+        cache.add([content[row] for row in unstored], features[unstored])
+        unstored.clear()
+
+    def prepared(rows: list[int]) -> NDArray[Any] | UnreadableMedia:
+        return _prepared(samples, extractor, rows[0])
+
+    inputs = in_order(prepared, copies.values(), threads=DECODING_THREADS, ahead=BATCHES_AHEAD * batch_size)
+    work = zip(copies.values(), inputs, strict=True)
+    try:
+        while chunk := list(islice(work, batch_size)):
+            reasons |= {row: str(why) for rows, why in chunk if isinstance(why, UnreadableMedia) for row in rows}
+            readable = [(rows, image) for rows, image in chunk if not isinstance(image, UnreadableMedia)]
+            if readable:
+                computed = extractor.forward(np.stack([image for _, image in readable]))
+                for (rows, _), values in zip(readable, computed, strict=True):
+                    if not np.isfinite(values).all():
+                        raise InputError(
+                            f"{extractor.key} gives a feature that is not finite for {names[rows[0]]}: "
+                            "are its weights damaged?"
+                        )
+                    features[rows] = values
+                    kept[rows] = True
+                    unstored.append(rows[0])
+            if len(unstored) >= SHARD_ROWS:
+                store()
+            done += sum(len(rows) for rows, _ in chunk)
+            progress("features", done, len(samples))
+    finally:
+        inputs.close()
+        store()
+    failed = skipped_table((names[row], reasons[row]) for row in sorted(reasons))
+    return features[kept] if reasons else features, failed, kept
+
+
+def _prepared(samples: SampleSet, extractor: Extractor, row: int) -> NDArray[Any] | UnreadableMedia:
+    """The model's input for one sample, or why there is none."""
+    media, content = str(samples.table["media"].iat[row]), samples.table["content"].iat[row]
+    kind = media_kind(samples.source)
+    try:
+        payload = kind.read(samples.source, media)
+        # Without this, a file that changed since the scan would be stored for ever under the wrong content.
+        if content_key(payload) != content:
+            return UnreadableMedia("changed while it was being scored; score it again")
+        return extractor.prepare(kind.decode(payload))
+    except UnreadableMedia as reason:
+        return reason
