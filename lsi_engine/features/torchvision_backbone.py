@@ -84,7 +84,8 @@ class TorchvisionBackbone:
         self.device = (
             torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
         )
-        self.model.to(self.device)
+        # Twice as fast on a CPU, and the prepared images already lie in memory like this.
+        self.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.key = extractor_key(
             f"{name}-{self.crop}px",
             model=name,
