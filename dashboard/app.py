@@ -33,6 +33,12 @@ PAGES: dict[str, list[PageLine]] = {
         PageLine("classes", "Classes", ":material/category:"),
         PageLine("corruption", "Corruption", ":material/difference:"),
     ],
+    "Curate": [
+        PageLine("gallery", "Gallery", ":material/grid_view:"),
+        PageLine("sample", "Sample", ":material/image_search:"),
+        PageLine("review", "Review", ":material/rate_review:"),
+        PageLine("export", "Export", ":material/download:"),
+    ],
     "Runs": [PageLine("runs", "Runs", ":material/play_circle:", of_a_run=False)],
 }
 

@@ -9,6 +9,7 @@ import webbrowser
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from dashboard import theme
 from dashboard.components.media import media_routes
@@ -25,6 +26,10 @@ def explain(error: Exception) -> bool:
         return True
     return False
 
+
+# A link straight to a page would otherwise be answered, until the first visit of the start page, by running
+# the module in `pages/` as a script of its own.
+PagesManager.uses_pages_directory = False
 
 app = st.App(SCRIPT, routes=media_routes(), on_script_error=explain)
 

@@ -172,12 +172,22 @@ class Decisions:
             ).fetchone()
             if row is None:
                 return None
-            revision = _revision(connection, row["sample_id"]) + 1
-            _insert(
-                connection, row["sample_id"], "undo", None, "", row["reviewer"], revision,
-                row["given_label"], token, row["id"],
-            )  # fmt: skip
+            _withdraw(connection, row, token)
             return str(row["sample_id"])
+
+    def withdraw(self, reviewer: str, tokens: Sequence[str]) -> int:
+        """Undo the reviewer's standing decisions made with ``tokens`` (one bulk decision); returns how many."""
+        withdrawn = 0
+        with self._writing() as connection:
+            for token in reversed(tokens):
+                row = connection.execute(
+                    f"SELECT e.* FROM events e WHERE e.token = ? AND e.reviewer = ? AND {_STANDING}",
+                    (token, reviewer.strip()),
+                ).fetchone()
+                if row is not None:
+                    _withdraw(connection, row, uuid.uuid4().hex)
+                    withdrawn += 1
+        return withdrawn
 
     def history(self, sample_id: str) -> list[dict[str, Any]]:
         """Every event about one sample, oldest first; a withdrawn decision carries ``withdrawn=True``."""
@@ -297,6 +307,14 @@ def _append(connection: sqlite3.Connection, decision: Decision) -> int:
         decision.reviewer.strip(), revision + 1, decision.given_label, decision.token, None,
     )  # fmt: skip
     return revision + 1
+
+
+def _withdraw(connection: sqlite3.Connection, decision: sqlite3.Row, token: str) -> None:
+    revision = _revision(connection, decision["sample_id"]) + 1
+    _insert(
+        connection, decision["sample_id"], "undo", None, "", decision["reviewer"], revision,
+        decision["given_label"], token, decision["id"],
+    )  # fmt: skip
 
 
 def _revision(connection: sqlite3.Connection, sample_id: str) -> int:

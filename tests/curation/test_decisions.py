@@ -122,6 +122,16 @@ def test_bulk_leaves_out_and_returns_the_conflicts(log: Decisions) -> None:
     assert log.latest().set_index("sample_id")["action"].to_dict() == {"a": "keep", "b": "drop", "c": "keep"}
 
 
+def test_a_bulk_decision_is_withdrawn_as_a_whole(log: Decisions) -> None:
+    log.record("a", "drop", reviewer="bob", expected_revision=0, given_label="cat")
+    bulk = [Decision(name, "keep", "bob", name == "a", "cat") for name in "abc"]
+    assert log.record_all(bulk) == []
+    assert log.withdraw("ann", [decision.token for decision in bulk]) == 0
+    assert log.withdraw("bob", [decision.token for decision in bulk]) == 3
+    assert log.withdraw("bob", [decision.token for decision in bulk]) == 0
+    assert log.latest()[["sample_id", "action"]].to_numpy().tolist() == [["a", "drop"]]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

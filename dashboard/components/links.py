@@ -1,0 +1,15 @@
+"""From a sample shown anywhere to its own page."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import streamlit as st
+
+
+def open_sample(sample_id: str) -> NoReturn:
+    """Leave this page for the sample's."""
+    from dashboard.pages import sample  # that page shows galleries, which link here
+
+    # Streamlit knows a page by its address, so a page made again is the registered one.
+    st.switch_page(st.Page(sample.render, url_path="sample"), query_params={"sample": sample_id})

@@ -1,0 +1,152 @@
+"""Pictures over HTTP: ``/image/{run}/{sample_id}/{size}`` serves one sample of a stored run as WebP.
+
+A picture is found by run and sample id only; a path never comes from outside. It is decoded and scaled once, off
+the event loop, and kept in ``<cache>/thumbnails`` by the hash of the sample's bytes, so a run and its corrupted
+twin share their pictures. (``/media`` and ``/static`` belong to Streamlit, hence ``/image``.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+
+from lsi_engine.errors import InputError
+from lsi_engine.runs.store import Run, RunStore
+from lsi_engine.samples.media import open_media
+
+#: Longest side in pixels by size name; ``full`` is the original up to what a screen can show.
+SIZES = {"96": 96, "192": 192, "384": 384, "full": 4096}
+#: Images up to this size are shown as crisp pixels: enlarged by a whole factor, nearest neighbour, lossless.
+PIXEL_ART = 64
+PIXEL_ART_FULL = 512
+_PRIVATE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+
+
+def image_url(run: Run, sample_id: str, size: str) -> str:
+    """Where a sample's picture is served. The version in it lets the browser keep the picture for good."""
+    return f"/image/{quote(run.name)}/{quote(sample_id, safe='')}/{size}?v={run.fingerprint[:16]}"
+
+
+def media_routes() -> list[BaseRoute]:
+    """The routes that the application mounts beside Streamlit's own."""
+    return [Route("/image/{run}/{sample_id}/{size}", _serve, methods=["GET"])]
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Where one run's pictures come from."""
+
+    source: dict[str, Any]
+    position: pd.Index
+    media: pd.Series
+    content: pd.Series
+
+    def find(self, sample_id: str) -> tuple[str, str] | None:
+        row = int(self.position.get_indexer(pd.Index([sample_id]))[0])
+        return None if row < 0 else (str(self.media.iloc[row]), str(self.content.iloc[row]))
+
+
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    """Pillow releases the interpreter lock while it decodes; more threads than cores only hide disk waits."""
+    return ThreadPoolExecutor((os.cpu_count() or 2) + 2, thread_name_prefix="decode")
+
+
+@lru_cache(maxsize=8)
+def _pictures(folder: str, stamp: int) -> _Pictures | None:
+    run = Run(Path(folder))
+    table = run.samples()
+    if "media" not in table or "content" not in table or run.modality != "image":
+        return None
+    return _Pictures(run.config.source, pd.Index(table["sample_id"]), table["media"], table["content"])
+
+
+def _open(name: str) -> _Pictures | None:
+    try:
+        run = RunStore().open(name)
+        return _pictures(str(run.path), (run.path / "samples.parquet").stat().st_mtime_ns)
+    except (InputError, FileNotFoundError):
+        return None
+
+
+async def _serve(request: Request) -> Response:
+    # A page of another site that had its name point at this machine (DNS rebinding) sends its own name as host.
+    if not is_host_allowed(request.headers.get("host")):
+        return PlainTextResponse("this host name is not served here", 403)
+    wanted = request.path_params
+    return await asyncio.get_running_loop().run_in_executor(
+        _decoders(),
+        _answer,
+        wanted["run"],
+        wanted["sample_id"],
+        wanted["size"],
+        request.headers.get("if-none-match"),
+        "v" in request.query_params,
+    )
+
+
+def _answer(name: str, sample_id: str, size: str, known: str | None, versioned: bool) -> Response:
+    pictures = _open(name)
+    found = pictures.find(sample_id) if pictures and size in SIZES else None
+    if pictures is None or found is None:
+        return PlainTextResponse("no such picture", 404, _PRIVATE)
+    media, content = found
+    tag = f'"{content}-{size}"'
+    keep = "private, max-age=31536000, immutable" if versioned else "private, no-cache"
+    headers = _PRIVATE | {"ETag": tag, "Cache-Control": keep}
+    if known == tag:
+        return Response(status_code=304, headers=headers)
+    try:
+        picture = _picture(pictures.source, media, content, size)
+    except InputError as error:
+        return PlainTextResponse(str(error), 404, _PRIVATE | {"Cache-Control": "no-store"})
+    return Response(picture, media_type="image/webp", headers=headers)
+
+
+def _picture(source: dict[str, Any], media: str, content: str, size: str) -> bytes:
+    """The kept WebP, or a fresh one, which is then kept; a cache that cannot be written is no error."""
+    kept = RunStore().cache / "thumbnails" / content[:2] / f"{content}-{size}.webp"
+    try:
+        return kept.read_bytes()
+    except OSError:
+        pass
+    picture = encode(open_media(source, media), size)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        # Not `replacing`: a lost thumbnail is made again, so waiting for the disk would only cost time.
+        with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".tmp", delete=False) as temporary:
+            temporary.write(picture)
+        os.replace(temporary.name, kept)
+    except OSError:
+        pass
+    return picture
+
+
+def encode(image: Image.Image, size: str) -> bytes:
+    """``image`` scaled to ``size`` (a key of ``SIZES``) as WebP."""
+    longest, limit = max(image.size), SIZES[size]
+    buffer = io.BytesIO()
+    if longest <= PIXEL_ART:
+        factor = max(1, min(limit, PIXEL_ART_FULL) // longest)
+        crisp = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+        crisp.save(buffer, "WEBP", lossless=True, method=1)
+        return buffer.getvalue()
+    if longest > limit:
+        image.thumbnail((limit, limit), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    image.save(buffer, "WEBP", quality=94 if size == "full" else 82, method=1)
+    return buffer.getvalue()

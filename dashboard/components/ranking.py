@@ -1,0 +1,55 @@
+"""The order in which samples are shown: one cached sort a score, filtered when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard.data import RunData
+from dashboard.selection import Selection
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """``column`` of the run's frame; ``first`` says what its highest values are."""
+
+    name: str
+    column: str
+    first: str
+
+
+RANKINGS = (
+    Ranking("LSI", "lsi", "most informative"),
+    Ranking("Suspicion", "suspicion", "most doubtful label"),
+    Ranking("Margin", "margin", "safest given label"),
+    Ranking("Leverage", "leverage", "most unusual features"),
+    Ranking("Mean shift", "lsi_mean_shift", "largest change of the probe's weights"),
+    Ranking("Covariance part", "lsi_covariance", "largest change of their uncertainty"),
+)
+
+
+def rankings(frame: pd.DataFrame) -> dict[str, Ranking]:
+    """The rankings this run has scores for, by name."""
+    return {ranking.name: ranking for ranking in RANKINGS if ranking.column in frame}
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _order(folder: str, fingerprint: str, column: str, descending: bool, _values: pd.Series) -> NDArray[np.intp]:
+    values = _values.to_numpy(dtype=float)
+    return np.argsort(-values if descending else values, kind="stable")
+
+
+def order(data: RunData, column: str, *, descending: bool) -> NDArray[np.intp]:
+    """``(N,)`` row numbers by ``column``; ties in the dataset's order, missing values last."""
+    return _order(str(Path(data.run.path)), data.run.fingerprint, column, descending, data.frame[column])
+
+
+def ranked(selection: Selection, column: str, *, descending: bool) -> NDArray[np.intp]:
+    """Row numbers of the samples that the view keeps, by ``column``."""
+    rows = order(selection.data, column, descending=descending)
+    return rows[selection.mask[rows]]

@@ -1,0 +1,47 @@
+// Tiles of samples. Every text reaches the page through textContent or an attribute, never as markup.
+
+const element = (tag, className = "", text = "") => {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+};
+
+const labelled = (label, suffix = "") => {
+  const made = element("span", "label");
+  const dot = element("i", "dot");
+  dot.style.background = label.colour;
+  made.append(dot, label.name + suffix);
+  return made;
+};
+
+function face(tile) {
+  if (!tile.src) {
+    const card = element("div", tile.text ? "face text" : "face facts", tile.text ?? "");
+    for (const [name, value] of tile.facts ?? []) {
+      const line = element("div", "fact");
+      line.append(element("span", "", name), element("b", "", value));
+      card.append(line);
+    }
+    return card;
+  }
+  const image = element("img", "face");
+  image.alt = tile.alt;
+  image.loading = "lazy";
+  image.decoding = "async";
+  image.src = tile.src;
+  image.onerror = () => image.replaceWith(element("div", "face missing", "This picture cannot be opened."));
+  return image;
+}
+
+function caption(tile) {
+  const made = element("div", "caption");
+  const labels = element("div", "labels");
+  labels.append(labelled(tile.given));
+  if (tile.suggested) labels.append(element("span", "arrow", "→"), labelled(tile.suggested, "?"));
+  const line = element("div", "line");
+  line.append(element("span", "percentile", tile.percentile));
+  if (tile.decision) line.append(element("span", "decision", `${tile.decision.icon} ${tile.decision.text}`));
+  made.append(labels, line);
+  return made;
+}

@@ -1,0 +1,165 @@
+"""Export: what a rule keeps, drops and relabels, before anything is written; then the file."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import show, words
+from dashboard.data import RunData, current_run
+from lsi_engine.curation import FORMATS, CleanedSubset, CleaningRule, Decisions, clean, export_bytes, write_export
+from lsi_engine.curation.export import SUFFIX, Format
+from lsi_engine.errors import InputError
+from lsi_engine.runs.store import RunStore
+
+ABOUT: dict[Format, str] = {
+    "csv": "A table for pandas and spreadsheets; provenance in the last column of its first row.",
+    "json": "Provenance and one object a sample.",
+    "parquet": "The same table, typed and small; provenance in the schema's metadata.",
+    "indices": "Row numbers and final labels for torch.utils.data.Subset.",
+}
+MEDIA_TYPE: dict[Format, str] = {
+    "csv": "text/csv",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+    "indices": "application/json",
+}
+
+
+def render() -> None:
+    data = current_run()
+    log = Decisions(data.run.decisions_path)
+    left, right = st.columns([2, 3], gap="small")
+    with left, show.card("export_rule", "Rule", "Applies to the whole run; the filters above do not narrow an export."):
+        rule = _rule(data, log.counts())
+    subset = _subset(data, log, rule)
+    with right, show.card("export_counts", "What the file will hold"):
+        _counts(data, subset)
+    with show.card("export_file", "File"):
+        _file(data, subset, rule)
+
+
+def _rule(data: RunData, decided: dict[str, int]) -> CleaningRule:
+    spoken = " · ".join(f"{count:,} {action}" for action, count in decided.items())
+    apply = st.toggle("Apply the reviewers' decisions", value=True, key="export_apply", help=f"Standing now: {spoken}")
+    st.caption(spoken if sum(decided.values()) else "Nobody has decided anything in this run yet.")
+    unsure = st.segmented_control(
+        "Marked unsure", ["keep", "drop"], default="keep", required=True, key="export_unsure", disabled=not apply
+    )
+    doubtful = st.toggle("Drop undecided samples with a doubtful label", key="export_doubtful")
+    threshold = st.slider(
+        "Suspicion at least",
+        0.0,
+        1.0,
+        0.9,
+        0.01,
+        key="export_suspicion",
+        disabled=not doubtful,
+        help="Only samples for which another label is suggested.",
+    )
+    thin = st.toggle("Keep only a share of each class", key="export_thin")
+    share = st.slider("Share kept, %", 1, 100, 50, key="export_share", disabled=not thin)
+    end = st.segmented_control(
+        "by LSI, from the",
+        ["highest", "lowest"],
+        default="highest",
+        required=True,
+        key="export_end",
+        disabled=not thin,
+        help="Highest: the most informative. Samples that a reviewer kept or relabelled are always kept.",
+    )
+    listed = st.toggle("List the dropped samples too", key="export_listed", help="Their final label is empty.")
+    return CleaningRule(
+        apply_decisions=apply,
+        unsure="drop" if unsure == "drop" else "keep",
+        drop_suspicion=round(threshold, 2) if doubtful else None,
+        keep_fraction=share / 100 if thin else None,
+        keep_end="lowest" if end == "lowest" else "highest",
+        list_dropped=listed,
+    )
+
+
+def _subset(data: RunData, log: Decisions, rule: CleaningRule) -> CleanedSubset:
+    return _cleaned(str(data.run.path), data.run.fingerprint, log.version(), rule.model_dump_json(), data, log)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _cleaned(folder: str, fingerprint: str, version: int, rule: str, _data: RunData, _log: Decisions) -> CleanedSubset:
+    return clean(_data.frame, _log.latest(), CleaningRule.model_validate_json(rule))
+
+
+def _counts(data: RunData, subset: CleanedSubset) -> None:
+    counts = subset.counts()
+    total = counts.sum()
+    with st.container(horizontal=True, gap="large", key="export_totals"):
+        for name in ("kept", "relabelled", "dropped", "final"):
+            st.metric("In the file" if name == "final" else name.capitalize(), words.count(int(total[name])))
+    table = counts.reset_index().rename(
+        columns={
+            "class": "Class",
+            "kept": "Kept",
+            "relabelled": "Relabelled away",
+            "dropped": "Dropped",
+            "final": "Then",
+        }
+    )
+    st.dataframe(table, hide_index=True, height=min(460, 38 + 35 * len(table)))
+    if subset.stale:
+        st.warning(f"{len(subset.stale)} decisions were about another given label and are not applied.")
+    if subset.unknown:
+        st.warning(f"{len(subset.unknown)} decisions are about samples that this run does not have.")
+
+
+def _file(data: RunData, subset: CleanedSubset, rule: CleaningRule) -> None:
+    chosen: Format = (
+        st.segmented_control(
+            "Format", list(FORMATS), default="csv", required=True, key="export_format", bind="query-params"
+        )
+        or "csv"
+    )
+    st.caption(ABOUT[chosen])
+    try:
+        content = export_bytes(subset, data.run, chosen)
+    except InputError as error:
+        st.warning(words.markdown(str(error)))
+        return
+    name = data.run.name + SUFFIX[chosen]
+    target = RunStore().cache / "exports" / name
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.download_button(
+            f"Download {words.markdown(name)}",
+            content,
+            name,
+            MEDIA_TYPE[chosen],
+            icon=":material/download:",
+            type="primary",
+            key="export_download",
+            on_click="ignore",
+        )
+        if st.button("Write to the exports folder", icon=":material/save:", key="export_write"):
+            write_export(subset, data.run, chosen, target)
+            st.session_state["export_written"] = (str(target), content)
+        st.html(f'<span class="lsi-count">{len(content) / 1024:,.1f} kB</span>')
+    written, then = st.session_state.get("export_written", ("", b""))
+    if written == str(target) and then == content:
+        st.success(f"Written: `{target}`")
+    st.caption("The same bytes from the command line:")
+    st.code(command(data.run.name, rule, chosen, target), language="bash")
+
+
+def command(run: str, rule: CleaningRule, chosen: Format, target: Path) -> str:
+    """The ``lsi export`` line that writes the same bytes."""
+    words_of_it = ["lsi", "export", run, "--format", chosen, "--to", str(target)]
+    if not rule.apply_decisions:
+        words_of_it.append("--ignore-decisions")
+    if rule.unsure != "keep":
+        words_of_it += ["--unsure", rule.unsure]
+    if rule.drop_suspicion is not None:
+        words_of_it += ["--drop-suspicion", repr(rule.drop_suspicion)]
+    if rule.keep_fraction is not None:
+        words_of_it += ["--keep-fraction", repr(rule.keep_fraction), "--keep-end", rule.keep_end]
+    if rule.list_dropped:
+        words_of_it.append("--list-dropped")
+    return shlex.join(words_of_it)

@@ -1,0 +1,168 @@
+"""Gallery: the two ends of every class side by side, or every sample in the order of one score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import words
+from dashboard.components import bulk
+from dashboard.components.gallery import Group, Section, gallery
+from dashboard.components.links import open_sample
+from dashboard.components.ranking import Ranking, order, ranked, rankings
+from dashboard.selection import Selection, current_selection
+
+PAGE_SIZES = [30, 60, 120, 240]
+#: Classes on one page of the view by class.
+CLASSES_SHOWN = 10
+TILE_PIXELS = {"Small": 84, "Medium": 120, "Large": 210}
+#: Tiles in a row at each end of a class.
+ENDS = {"Small": 8, "Medium": 6, "Large": 4}
+
+
+def render() -> None:
+    selection = current_selection()
+    if not selection.mask.any():
+        st.info(f"No {selection.data.nouns[0]} meets these conditions. Remove one above.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="gallery_controls"):
+        layout = _switch("Show", ["By class", "Grid"], "By class", "layout")
+        size = _switch("Tiles", list(TILE_PIXELS), "Medium", "tiles")
+        sections = _by_class(selection, size) if layout == "By class" else _grid(selection)
+    above = st.container(key="gallery_bulk")
+    event = gallery(
+        selection.data,
+        selection.frame,
+        sections,
+        key="gallery_tiles",
+        tile_pixels=TILE_PIXELS[size],
+        selectable=True,
+        framed=layout == "By class",
+        epoch=bulk.epoch(),
+    )
+    with above:
+        bulk.bar(selection.data, event.selected)
+    if event.opened:
+        open_sample(event.opened)
+
+
+def _switch(label: str, options: list[str], default: str, key: str) -> str:
+    return str(
+        st.segmented_control(label, options, default=default, required=True, key=key, bind="query-params") or default
+    )
+
+
+def _by_class(selection: Selection, size: str) -> list[Section]:
+    """Lowest and highest LSI of each class that the view shows, in the order of the run's classes."""
+    data = selection.data
+    rising = order(data, "lsi", descending=False)
+    rising = rising[selection.mask[rising]]
+    codes = selection.codes[rising]
+    present = [code for code in range(len(data.classes)) if (codes == code).any()]
+    rows = st.select_slider("Rows", [1, 2, 3, 4], value=1, key="gallery_rows", width=130)
+    page = _pages(len(present), CLASSES_SHOWN, "gallery_class_page", "classes")
+    columns = ENDS[size]
+    count = columns * int(rows)
+    sections = []
+    for code in present[page * CLASSES_SHOWN : (page + 1) * CLASSES_SHOWN]:
+        members = rising[codes == code]
+        # A class with few samples is split in two, so that no sample appears at both ends.
+        low = members[: min(count, math.ceil(len(members) / 2))]
+        high = members[::-1][: min(count, len(members) // 2)]
+        sections.append(
+            Section(
+                [Group(low, "Typical: lowest LSI", columns), Group(high, "Unusual: highest LSI", columns)],
+                data.classes[code],
+                data.colours[data.classes[code]],
+                f"{words.count(len(members))} {data.nouns[1 if len(members) != 1 else 0]}",
+            )
+        )
+    return sections
+
+
+def _grid(selection: Selection) -> list[Section]:
+    """One page of all samples that the view keeps, by one score."""
+    choices = rankings(selection.frame)
+    chosen = choices[st.selectbox("Sort by", list(choices), key="gallery_sort", width=170, bind="query-params")]
+    direction = _switch("First", ["Highest", "Lowest"], "Highest", "first")
+    per_page = int(st.selectbox("On a page", PAGE_SIZES, index=1, key="gallery_page_size", width=95))
+    rows = ranked(selection, chosen.column, descending=direction == "Highest")
+    _jump(selection, rows, per_page)
+    page = _pages(len(rows), per_page, "gallery_page", selection.data.nouns[1])
+    shown = rows[page * per_page : (page + 1) * per_page]
+    return [Section([Group(shown, _span(selection, chosen, shown, page * per_page, len(rows)))])]
+
+
+def _span(selection: Selection, chosen: Ranking, shown: NDArray[np.intp], start: int, total: int) -> str:
+    values = selection.frame[chosen.column].to_numpy()[shown]
+    return (
+        f"{words.count(start + 1)} to {words.count(start + len(shown))} of {words.count(total)} · "
+        f"{chosen.name} {words.number(float(values[0]))} to {words.number(float(values[-1]))} · "
+        f"high means: {chosen.first}"
+    )
+
+
+def _jump(selection: Selection, rows: NDArray[np.intp], per_page: int) -> None:
+    """Go to the page that holds a percentile of the shown order."""
+
+    def jump() -> None:
+        wanted = st.session_state["gallery_jump"]
+        if wanted is None:
+            return
+        percentiles = selection.frame["percentile"].to_numpy()[rows]
+        nearest = int(np.argmin(np.abs(percentiles - wanted)))
+        st.session_state["gallery_page"] = nearest // per_page
+        st.session_state["gallery_jump"] = None
+
+    st.number_input(
+        "Go to percentile",
+        0.0,
+        100.0,
+        value=None,
+        step=1.0,
+        format="%.1f",
+        placeholder="LSI, 0–100",
+        key="gallery_jump",
+        on_change=jump,
+        width=140,
+        help="Shows the page with the sample whose LSI lies nearest to this percentile of the run.",
+    )
+
+
+def _pages(total: int, per_page: int, key: str, many: str) -> int:
+    """Draw first, back, number, forward, last and return the page (from 0); nothing when one page is enough."""
+    last = max(math.ceil(total / per_page) - 1, 0)
+    page = min(int(st.session_state.get(key, 0)), last)
+    st.session_state[key] = page
+    if last == 0:
+        return 0
+
+    def go(to: int) -> None:
+        st.session_state[key] = to
+
+    steps: Sequence[tuple[str, str, int]] = (
+        ("first_page", "First page", 0),
+        ("chevron_left", "Page before", page - 1),
+        ("", f"Page {page + 1:,} of {last + 1:,}", page),
+        ("chevron_right", "Next page", page + 1),
+        ("last_page", "Last page", last),
+    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="xxsmall", key=f"pages_{key}", width="content"):
+        for icon, words_for_it, to in steps:
+            if not icon:
+                st.html(f'<span class="lsi-count">{words_for_it}</span>', width="content")
+                continue
+            st.button(
+                "",
+                icon=f":material/{icon}:",
+                key=f"{key}_{icon}",
+                help=f"{words_for_it} of the {many}",
+                disabled=not 0 <= to <= last or to == page,
+                on_click=go,
+                args=(to,),
+            )
+    return page

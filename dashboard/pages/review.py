@@ -1,0 +1,120 @@
+"""Review: the queue of doubtful samples, one at a time; one key or click decides and shows the next.
+
+Where a reader stands is read from the log: the queue is what the filters keep and nobody has decided. Nothing
+about the position is kept elsewhere, so a reload, a crash or a second tab goes on where the decisions end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from dashboard import words
+from dashboard.components.ranking import order
+from dashboard.components.review import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
+from dashboard.components.reviewer import reviewer_name
+from dashboard.selection import Selection, current_selection
+from lsi_engine.curation import Decisions
+
+QUEUES = {"Suspicion": "suspicion", "LSI": "lsi"}
+_EXPLAINED = {
+    "Suspicion": "The most doubtful labels first.",
+    "LSI": "The most informative first: rare, odd or wrongly labelled.",
+}
+
+
+def render() -> None:
+    selection = current_selection()
+    data, log = selection.data, Decisions(selection.data.run.decisions_path)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="review_controls"):
+        by = st.segmented_control(
+            "Queue by",
+            list(QUEUES),
+            default="Suspicion",
+            required=True,
+            key="queue",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        st.html(f'<span class="lsi-count">{_EXPLAINED[by or "Suspicion"]}</span>', width="stretch")
+        reviewer = reviewer_name()
+    outcome: Outcome = st.session_state.setdefault("review_outcome", Outcome())
+    for message in outcome.refused:
+        st.error(words.markdown(message))
+    if outcome.nothing_to_undo:
+        st.toast(f"{words.markdown(reviewer)} has no decision left to undo.")
+        outcome.nothing_to_undo = False
+
+    waiting, decided = _queue(selection, QUEUES[by or "Suspicion"])
+    revisions = log.revisions()
+    items = [
+        desk_item(data, selection.frame, int(row), log, revisions, place < NEIGHBOURS_AHEAD)
+        for place, row in enumerate(waiting[:AHEAD])
+    ]
+    result = desk()(
+        key="review_desk",
+        data={
+            "run": f"{data.run.name}@{data.run.fingerprint}",
+            "reviewer": reviewer,
+            "items": items,
+            "total": len(waiting) + decided,
+            "decided": decided,
+            "remaining": len(waiting),
+            "acknowledged": outcome.acknowledged,
+            "conflicts": outcome.conflicts,
+            "labels": data.classes,
+            "explains": f"Class probabilities of a probe trained without this {data.nouns[0]}.",
+            "finished": f"Every {data.nouns[0]} that these filters keep is decided. Z takes the last decision back.",
+        },
+        default={"outbox": []},
+        on_outbox_change=lambda: _take(log),
+        on_focus_change=lambda: None,
+    )
+    if result.focus:
+        st.session_state["review_focus"] = result.focus
+        outcome.conflicts = [one for one in outcome.conflicts if one["sample_id"] != result.focus]
+        st.rerun()
+
+
+def _take(log: Decisions) -> None:
+    """Record what the desk has sent, before the page is drawn again."""
+    state = st.session_state
+    before: Outcome = state["review_outcome"]
+    known = set(before.acknowledged)
+    outcome = record(log, [act for act in state["review_desk"].get("outbox") or [] if act["token"] not in known])
+    # The desk drops an act once it sees its token; a few hundred cover everything it can still hold.
+    outcome.acknowledged = [*before.acknowledged, *outcome.acknowledged][-500:]
+    if not outcome.conflicts:
+        outcome.conflicts = before.conflicts if not outcome.decided else []
+    if outcome.undone:
+        state["review_focus"] = outcome.undone
+    elif state.get("review_focus") in outcome.decided:
+        del state["review_focus"]
+    state.setdefault("review_seen", set()).update(outcome.decided)
+    if outcome.undone:
+        state["review_seen"].discard(outcome.undone)
+    state["review_outcome"] = outcome
+
+
+def _queue(selection: Selection, column: str) -> tuple[np.ndarray, int]:
+    """Rows still to decide, in order, and how many of the same selection are decided.
+
+    Without a filter on decisions the queue is what nobody has decided. With one (say, the unsure) it is what
+    the filter keeps, less what this session has decided since.
+    """
+    data, view, frame = selection.data, selection.view, selection.frame
+    rows = order(data, column, descending=True)
+    if view.decisions:
+        seen = frame["sample_id"].isin(st.session_state.get("review_seen", set())).to_numpy()
+        member = selection.mask | (replace(view, decisions=()).mask(frame) & seen)
+        open_ = selection.mask & ~seen
+    else:
+        member = selection.mask
+        open_ = member & (frame["decision"] == "undecided").to_numpy()
+    waiting = rows[open_[rows]]
+    focus = data.row(st.session_state.get("review_focus", ""))
+    if focus is not None:
+        waiting = np.concatenate([[focus], waiting[waiting != focus]])
+    return waiting, int(member.sum()) - int(open_.sum())

@@ -1,0 +1,222 @@
+"""Sample: one sample large, everything known about it, and what people decided about it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import show, words
+from dashboard.components.gallery import Group, Section, gallery
+from dashboard.components.links import open_sample
+from dashboard.components.media import image_url
+from dashboard.components.neighbours import missing_features, nearest_typical
+from dashboard.components.probabilities import probability_bars
+from dashboard.components.ranking import ranked, rankings
+from dashboard.data import RunData
+from dashboard.selection import Selection, current_selection
+from lsi_engine.curation import Decisions
+
+#: Columns of the sample table that say where a sample comes from, and their names on screen.
+ORIGIN = {"name": "Name", "split": "Split", "group": "Group", "annotator": "Annotator", "true_label": "True label"}
+
+
+def render() -> None:
+    selection = current_selection()
+    data = selection.data
+    wanted = st.query_params.get("sample", "") or st.session_state.get("sample", "")
+    row = data.row(wanted) if wanted else None
+    if wanted and row is None:
+        st.warning(f"Run {words.markdown(data.run.name)} has no sample {words.markdown(wanted)}. Showing another one.")
+    rows = ranked(selection, "lsi", descending=True)
+    if row is None:
+        row = int(rows[0]) if len(rows) else int(np.argmax(selection.lsi))
+    sample_id = str(selection.frame["sample_id"].iloc[row])
+    st.session_state["sample"] = sample_id
+    if st.query_params.get("sample") != sample_id:
+        st.query_params["sample"] = sample_id
+    _steps(selection, rows, row)
+    left, right = st.columns([5, 4], gap="small")
+    with left:
+        _picture(selection, row)
+    with right:
+        _doubt(selection, row)
+        _scores(selection, row)
+    _neighbours(selection, row)
+    left, right = st.columns(2, gap="small")
+    with left:
+        _history(data, sample_id)
+    with right:
+        _origin(selection, row)
+
+
+def _steps(selection: Selection, rows: np.ndarray, row: int) -> None:
+    """Back and forth in the order of LSI among the samples that the view keeps."""
+    ids = selection.frame["sample_id"]
+    place = np.flatnonzero(rows == row)
+    at = int(place[0]) if len(place) else None
+
+    def go(to: int) -> None:
+        st.query_params["sample"] = str(ids.iloc[int(rows[to])])
+
+    def find() -> None:
+        typed = st.session_state["sample_find"].strip()
+        if typed:
+            st.query_params["sample"] = typed
+        st.session_state["sample_find"] = ""
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="sample_steps"):
+        back, forth = (None, None) if at is None else (at - 1, at + 1)
+        st.button(
+            "Higher LSI",
+            icon=":material/chevron_left:",
+            key="sample_higher",
+            disabled=back is None or back < 0,
+            on_click=go,
+            args=(back,),
+            shortcut="Left",
+        )
+        st.button(
+            "Lower LSI",
+            icon=":material/chevron_right:",
+            key="sample_lower",
+            disabled=forth is None or forth >= len(rows),
+            on_click=go,
+            args=(forth,),
+            shortcut="Right",
+        )
+        where = "outside the filters" if at is None else f"{words.count(at + 1)} of {words.count(len(rows))} by LSI"
+        st.html(f'<span class="lsi-count">{where}</span>', width="stretch")
+        st.text_input(
+            "Sample id",
+            key="sample_find",
+            on_change=find,
+            placeholder="Open a sample id",
+            label_visibility="collapsed",
+            width=240,
+        )
+
+
+def _picture(selection: Selection, row: int) -> None:
+    data, sample = selection.data, selection.frame.iloc[row]
+    sample_id = str(sample["sample_id"])
+    with st.container(key="sample_stage"):
+        if data.run.modality == "image":
+            alt = words.escape(f"{data.nouns[0]} {sample_id}, labelled {sample['label']}")
+            source = words.escape(image_url(data.run, sample_id, "full"))
+            st.html(
+                '<div style="background:#1f2227;border-radius:12px;padding:14px;color:#d5dae0;font-size:.85rem">'
+                f'<div style="margin-bottom:10px">{words.escape(sample_id)}</div>'
+                f'<a href="{source}" target="_blank" title="Open in full size in a new tab">'
+                f'<img src="{source}" alt="{alt}" style="display:block;width:100%;max-height:66vh;'
+                'object-fit:contain;border-radius:4px"></a></div>'
+            )
+        elif "text" in selection.frame:
+            st.html(
+                '<div class="lsi-text" style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.55">'
+                f"{words.escape(str(sample['text']))}</div>"
+            )
+        else:
+            st.info("This run scores features: there is nothing to look at but the numbers.")
+
+
+def _doubt(selection: Selection, row: int) -> None:
+    data, sample = selection.data, selection.frame.iloc[row]
+    suggested = sample["suggested_label"]
+    given = f"Given: {sample['label']}"
+    title = given if pd.isna(suggested) else f"{given} · Suggested: {suggested}"
+    sentence = f"Class probabilities of a probe trained without this {data.nouns[0]}."
+    with show.card("sample_doubt", title, sentence):
+        probability_bars(data, np.asarray(data.run.probabilities()[row]))
+        if st.button("Review this one", icon=":material/rate_review:", key="sample_review"):
+            from dashboard.pages import review
+
+            st.session_state["review_focus"] = str(sample["sample_id"])
+            st.switch_page(st.Page(review.render, url_path="review"))
+
+
+def _scores(selection: Selection, row: int) -> None:
+    frame = selection.frame
+    same = (frame["label"] == frame["label"].iloc[row]).to_numpy()
+    table = []
+    for ranking in rankings(frame).values():
+        values = frame[ranking.column].to_numpy()
+        value = values[row]
+        within = values[same]
+        table.append(
+            {
+                "Score": ranking.name,
+                "Value": words.number(float(value), 4),
+                "Percentile": 100 * float((values < value).mean()),
+                "In its class": 100 * float((within < value).mean()),
+                "High means": ranking.first,
+            }
+        )
+    percent = st.column_config.ProgressColumn(format="p%.1f", min_value=0, max_value=100)
+    with show.card("sample_scores", "Scores"):
+        st.dataframe(
+            pd.DataFrame(table),
+            hide_index=True,
+            column_config={"Percentile": percent, "In its class": percent},
+            height="content",
+        )
+
+
+def _neighbours(selection: Selection, row: int) -> None:
+    data, sample = selection.data, selection.frame.iloc[row]
+    reason = missing_features(data)
+    sentence = "Typical means: in the lower half of its class by LSI. Near means: alike to the probe, by its features."
+    with show.card("sample_near", "Nearest typical samples", sentence):
+        if reason:
+            st.caption(words.markdown(f"Not available: {reason}"))
+            return
+        labels = [str(sample["label"])]
+        probable = data.classes[int(np.argmax(data.run.probabilities()[row]))]
+        for other in (sample["suggested_label"], probable):
+            if not pd.isna(other) and str(other) not in labels:
+                labels.append(str(other))
+        groups = [
+            Group(np.array(nearest_typical(data, row, label, 6), dtype=int), f"Nearest typical {label}", 6)
+            for label in labels[:2]
+        ]
+        event = gallery(data, selection.frame, [Section(groups)], key="sample_neighbours", framed=False)
+        if event.opened:
+            open_sample(event.opened)
+
+
+def _history(data: RunData, sample_id: str) -> None:
+    with show.card("sample_history", "Decisions", "Oldest first; nothing is ever removed from this list."):
+        events = Decisions(data.run.decisions_path).history(sample_id)
+        if not events:
+            st.caption("Nobody has decided yet.")
+            return
+        table = [
+            {
+                "When (UTC)": event["at"][:19].replace("T", " "),
+                "Who": event["reviewer"],
+                "What": event["action"] + (f" → {event['new_label']}" if event["new_label"] else ""),
+                "Note": event["note"],
+                "": "withdrawn" if event["withdrawn"] else "",
+            }
+            for event in events
+        ]
+        st.dataframe(pd.DataFrame(table), hide_index=True, height="content")
+
+
+def _origin(selection: Selection, row: int) -> None:
+    data, sample = selection.data, selection.frame.iloc[row]
+    facts = [("Id", str(sample["sample_id"])), ("Row in the dataset", words.count(row))]
+    facts += [
+        (name, str(sample[column])) for column, name in ORIGIN.items() if column in sample and sample[column] != ""
+    ]
+    if "corrupted" in sample:
+        facts.append(("Label corrupted on purpose", "yes" if sample["corrupted"] else "no"))
+    if "group" in sample and sample["group"] != "":
+        facts.append(("Samples in its group", words.count(int((selection.frame["group"] == sample["group"]).sum()))))
+    facts += [("Run", data.run.name), ("Scores", data.run.fingerprint)]
+    with show.card("sample_origin", "Where it comes from"):
+        cells = "".join(f"<dt>{words.escape(name)}</dt><dd>{words.escape(value)}</dd>" for name, value in facts)
+        st.html(
+            '<dl style="display:grid;grid-template-columns:auto 1fr;gap:.2rem 1.2rem;margin:0;font-size:.88rem;'
+            f'overflow-wrap:anywhere">{cells}</dl>'
+        )
