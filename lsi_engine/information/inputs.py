@@ -58,6 +58,8 @@ def encode_labels(labels: Any, samples: int) -> tuple[NDArray[np.int64], list[An
     """
     if isinstance(labels, torch.Tensor):
         labels = labels.detach().cpu().numpy()
+    if getattr(labels, "ndim", 1) != 1:
+        raise InputError(f"labels of shape {tuple(labels.shape)}: one label a sample is needed")
     series = pd.Series(
         labels if isinstance(labels, pd.Series | np.ndarray | pd.Categorical) else list(labels)
     ).reset_index(drop=True)
@@ -70,7 +72,7 @@ def encode_labels(labels: Any, samples: int) -> tuple[NDArray[np.int64], list[An
         series = series.astype(series.cat.categories.dtype)
     values = series.to_numpy()
     if values.dtype.kind == "f":
-        fractional = values != np.floor(values)
+        fractional = ~np.isfinite(values) | (values != np.floor(values))
         if fractional.any():
             row = int(np.flatnonzero(fractional)[0])
             raise InputError(f"label of row {row} is {values[row]}: class labels must be names or whole numbers")

@@ -107,6 +107,8 @@ def score(
         raise InputError(f"feature_scaling {feature_scaling!r} is not one of: none, standardize")
     if loo_prior not in ("rescaled", "fixed"):
         raise InputError(f"loo_prior {loo_prior!r} is not one of: rescaled, fixed")
+    if precision not in ("auto", "float32", "float64"):
+        raise InputError(f"precision {precision!r} is not one of: auto, float32, float64")
     if not (np.isfinite(weight_decay) and weight_decay > 0):
         raise InputError(f"weight_decay is {weight_decay}; the optimum needs a positive, finite one (paper: 0.01)")
     checked = check_features(features)
@@ -217,8 +219,8 @@ def _check_memory(reduced: int, hessian: str, delta: float, ridge: float, device
     available = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     if needed > 0.9 * available:
         raise InputError(
-            f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)); about {needed / 2**30:.1f} GiB are "
-            f"needed and {available / 2**30:.1f} GiB are free. Reduce the features' dimension (for example by PCA) "
+            f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)); about "
+            f"{needed / 2**30:.1f} GiB are needed and {available / 2**30:.1f} GiB are free. Reduce the features' dimension (for example by PCA) "
             "or score fewer classes at a time"
         )
 

@@ -175,6 +175,8 @@ def fit_linear_probe(
             forcing,
             limit=max(200, 4 * PATIENCE),
         )
+        # Rounding leaks into the direction that the contrasts lack; the sampled preconditioner could never undo it.
+        step = step - step.mean(dim=0)
         theta, value, gradient, moved = _line_search(objective, theta, value, gradient, step)
         if not moved:
             raise _not_converged(norm, threshold, steps)
