@@ -12,8 +12,9 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import theme
-from dashboard.state import DECISIONS, current_view
+from dashboard.state import DECISIONS, current_view, set_view
 from lsi_engine.curation import Decisions
+from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStore
 
 #: What people call one sample, by modality (singular, plural).
@@ -99,6 +100,41 @@ def current_run() -> RunData:
 def complete_runs() -> list[str]:
     """Names of the runs that can be opened, newest first."""
     return [run.name for run in RunStore().runs() if run.complete]
+
+
+def switch_run(name: str) -> None:
+    """Open another run, keeping the conditions that mean the same there (see :meth:`View.on_run`)."""
+    before, after = current_view(), open_run(name)
+    try:
+        same = open_run(before.run).dataset == after.dataset
+    except InputError:
+        same = False
+    set_view(before.on_run(name, after.frame, same_samples=same))
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """Provenance of a complete run; empty when the file is missing or damaged."""
+    try:
+        return run.provenance
+    except (OSError, ValueError):
+        return {}
+
+
+def corrupted_runs() -> list[str]:
+    """Complete runs some of whose samples were corrupted on purpose, newest first."""
+    return [run.name for run in RunStore().runs() if run.complete and _facts(run).get("corrupted")]
+
+
+def clean_twin(data: RunData) -> RunData | None:
+    """A complete run on the same samples, uncorrupted, with otherwise the same settings; None if there is none."""
+    same = {"name", "corruption", "derived_from"}
+    wanted = data.run.config.model_dump(exclude=same)
+    for run in RunStore().runs():
+        if not run.complete or run.name == data.run.name or run.config.corruption:
+            continue
+        if _facts(run).get("dataset_fingerprint") == data.dataset and run.config.model_dump(exclude=same) == wanted:
+            return open_run(run.name)
+    return None
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)

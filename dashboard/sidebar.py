@@ -5,9 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import words
-from dashboard.data import RunData, complete_runs, open_run
+from dashboard.data import RunData, complete_runs, open_run, switch_run
 from dashboard.state import View, current_view, set_view
-from lsi_engine.errors import InputError
 
 
 def draw() -> View:
@@ -29,13 +28,7 @@ def draw() -> View:
 
 
 def _switch() -> None:
-    before = current_view()
-    after = open_run(st.session_state["run_picker"])
-    try:
-        same = open_run(before.run).dataset == after.dataset
-    except InputError:
-        same = False
-    set_view(before.on_run(after.run.name, after.frame, same_samples=same))
+    switch_run(st.session_state["run_picker"])
 
 
 def card(data: RunData) -> str:

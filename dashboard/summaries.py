@@ -6,7 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.class_summary import class_summary
+from dashboard.data import RunData
 from dashboard.selection import Selection
+from lsi_engine.runs.evaluation import Evaluation, evaluate
 
 
 def summary_of(selection: Selection) -> pd.DataFrame:
@@ -25,3 +27,15 @@ def _summary(fingerprint: str, key: str | bytes, _selection: Selection) -> pd.Da
         _selection.data.classes,
         doubtful=_selection.suspected[rows],
     )
+
+
+def evaluation_of(data: RunData) -> Evaluation:
+    """Detection of the run's known corruption, with bootstrap intervals."""
+    # A resample costs time in proportion to N; a large run's intervals are narrow and need fewer.
+    resamples = 1000 if len(data.frame) <= 100_000 else 200
+    return _evaluation(data.run.fingerprint, resamples, data)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Resampling for the intervals …")
+def _evaluation(fingerprint: str, resamples: int, _data: RunData) -> Evaluation:
+    return evaluate(_data.frame, resamples=resamples)

@@ -37,6 +37,7 @@ def base(height: int) -> go.Figure:
         hoverlabel={"font": {"family": theme.FONT}},
         showlegend=False,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": None, "traceorder": "normal"},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.NEUTRAL, "activecolor": theme.ACCENT},
         barmode="stack",
         bargap=0,
     )

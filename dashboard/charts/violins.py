@@ -112,7 +112,12 @@ def _violins(
         + (f"<br>median {words.number(row.median, 2)}" if few else "")
         for row in _each(summary)
     ]
-    figure.update_xaxes(tickvals=list(range(len(summary))), ticktext=labels, range=[-0.55, len(summary) - 0.45])
+    figure.update_xaxes(
+        tickvals=list(range(len(summary))),
+        ticktext=labels,
+        range=[-0.55, len(summary) - 0.45],
+        tickangle=0 if few else None,
+    )
     figure.update_yaxes(tickvals=positions, ticktext=texts)
     return figure
 

@@ -35,7 +35,8 @@ def _sentence(selection: Selection, summary: pd.DataFrame) -> str:
     )
     if len(summary) > MOST_RIDGES:
         how = "Dot: median. Thick line: middle half. Thin line: 5th to 95th percentile."
-    return f"{ranking_sentence(summary)} {how}".strip()
+    left_open = " The range of LSI is left open here: it would cut the shapes." if selection.view.lsi else ""
+    return f"{ranking_sentence(summary)} {how}{left_open}".strip()
 
 
 def _figure(selection: Selection, summary: pd.DataFrame) -> None:
@@ -99,8 +100,13 @@ def _table(selection: Selection, summary: pd.DataFrame) -> None:
         }
     )
     styled = table.style.format(
-        {"Median LSI": words.number, "Suspected share": "{:.1%}", "Samples": "{:,}", "Suspected": "{:,}"}
-    ).map(lambda name: f"box-shadow: inset 6px 0 0 {colours[name]}; color: {colours[name]}", subset=["Class"])
+        {
+            "Median LSI": "{:.3g}",
+            "Suspected share": "{:.1%}",
+            "Samples": "{:,}",
+            "Suspected": "{:,}",
+        }
+    ).map(lambda name: f"background-color: {colours[name]}55", subset=["Class"])
     st.dataframe(
         styled if len(table) <= 500 else table,
         hide_index=True,

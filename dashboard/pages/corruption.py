@@ -1,9 +1,127 @@
-"""Corruption."""
+"""Corruption: what was made wrong on purpose, and how well each measure finds it."""
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
+
+from dashboard import show, theme, words
+from dashboard.charts.detection import MEASURES, detection_curve, precision_at
+from dashboard.charts.groups import Group, compare_groups
+from dashboard.data import RunData, clean_twin, corrupted_runs, current_run, switch_run
+from dashboard.state import current_view
+from dashboard.summaries import evaluation_of
+
+#: Column, its name on screen, whether its axis is logarithmic.
+_AXES = (("lsi", "LSI", True), ("suspicion", "Suspicion", False))
+_CORRUPTED, _CLEAN = theme.OKABE_ITO[5], theme.OKABE_ITO[0]
 
 
 def render() -> None:
-    st.title("Corruption")
+    data = current_run()
+    if "corrupted" not in data.frame:
+        _offer_another(data)
+        return
+    count = int(data.frame["corrupted"].sum())
+    if count in (0, len(data.frame)):
+        st.info("This run marks none, or all, of its samples as corrupted, so there is nothing to tell apart.")
+        return
+    if current_view().conditions:
+        st.caption("This page counts every sample of the run, whatever the filters.")
+    result = evaluation_of(data)
+    _headlines(data, result.table(), count)
+    left, right = st.columns(2, gap="small")
+    many = data.nouns[1]
+    with (
+        left,
+        show.card(
+            "detection",
+            "Detection curve",
+            f"Reviewing {many} from the highest score down: how many of the corrupted ones have turned up so far.",
+        ),
+    ):
+        curves = {measure: result.curve(measure) for measure in MEASURES}
+        show.figure(detection_curve(curves, count, len(data.frame), noun=many), "detection")
+    with (
+        right,
+        show.card(
+            "precision", "Precision at k", f"Of the k highest-scored {many}, the share that is corrupted. Bars: 95 %."
+        ),
+    ):
+        show.figure(precision_at(result.table()), "precision")
+    _distributions(data)
+    with show.card("numbers", "All numbers", "Intervals: 95 % percentile bootstrap over samples."):
+        _table(result.table())
+
+
+def _offer_another(data: RunData) -> None:
+    others = corrupted_runs()
+    st.info(
+        f"**{words.markdown(data.run.name)}** has no known corruption. This page needs a run whose labels were "
+        "flipped on purpose: `lsi compute … --flip-labels 0.1`, or the same setting on the Runs page."
+    )
+    if others:
+        st.write("Runs that have one:")
+        with st.container(horizontal=True):
+            for name in others:
+                st.button(
+                    words.markdown(name),
+                    key=f"open_{name}",
+                    on_click=switch_run,
+                    args=(name,),
+                )
+
+
+def _headlines(data: RunData, table: pd.DataFrame, count: int) -> None:
+    columns = st.columns(5, gap="small")
+    with columns[0]:
+        rate = count / len(data.frame)
+        show.headline("corrupted", "Corrupted", words.count(count), f"{rate:.1%} of {words.count(len(data.frame))}")
+    wanted = [("AUROC", "AUROC"), ("average precision", "average precision")]
+    places = iter(columns[1:])
+    for measure, (name, _, _) in MEASURES.items():
+        for metric, said in wanted:
+            row = table[(table["measure"] == measure) & (table["metric"] == metric)].iloc[0]
+            with next(places):
+                show.headline(
+                    f"{measure}_{metric}".replace(" ", "_"),
+                    f"{name}: {said}",
+                    f"{row['value']:.3f}",
+                    f"95 % {row['low']:.3f} to {row['high']:.3f}",
+                )
+
+
+def _distributions(data: RunData) -> None:
+    frame, twin = data.frame, clean_twin(data)
+    bad = frame["corrupted"].to_numpy(dtype=bool)
+    sentence = "Each group is scaled to itself. The further apart the two hills, the easier the corruption is to find."
+    if twin is not None:
+        sentence += f" Dashed: the same corrupted samples with their right labels, from {twin.run.name}."
+    for place, (column, measure, log) in zip(st.columns(2, gap="small"), _AXES, strict=True):
+        scores = frame[column].to_numpy()
+        groups = [Group("corrupted", scores[bad], _CORRUPTED), Group("untouched", scores[~bad], _CLEAN)]
+        if twin is not None:
+            rows = twin.position.get_indexer(pd.Index(frame.loc[bad, "sample_id"]))
+            before = twin.frame[column].to_numpy()[rows[rows >= 0]]
+            groups.append(Group("the corrupted ones, before", before, theme.NEUTRAL, "dash"))
+        with place, show.card(f"groups_{column}", f"{measure}: corrupted and untouched", sentence):
+            show.figure(compare_groups(groups, measure=measure, log=log), f"groups_{column}")
+
+
+def _table(table: pd.DataFrame) -> None:
+    shown = pd.DataFrame(
+        {
+            "Measure": [MEASURES[measure][0] for measure in table["measure"]],
+            "Metric": table["metric"],
+            "Value": table["value"],
+            "Low": table["low"],
+            "High": table["high"],
+        }
+    )
+    number = st.column_config.NumberColumn(format="%.4f")
+    st.dataframe(
+        shown,
+        hide_index=True,
+        height=min(560, 40 + 35 * len(shown)),
+        column_config={"Value": number, "Low": number, "High": number},
+    )
