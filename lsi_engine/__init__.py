@@ -5,9 +5,16 @@
 >>> table.to_frame().sort_values("lsi")      # doctest: +SKIP
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from lsi_engine.errors import Cancelled, InputError, LsiError, LsiWarning, NotConverged
-from lsi_engine.information.score import score
-from lsi_engine.information.table import SCORE_COLUMNS, ScoreTable
+
+if TYPE_CHECKING:
+    from lsi_engine.information.score import score
+    from lsi_engine.information.table import SCORE_COLUMNS, ScoreTable
 
 __all__ = [
     "SCORE_COLUMNS",
@@ -19,3 +26,16 @@ __all__ = [
     "ScoreTable",
     "score",
 ]
+
+# torch takes seconds to import, and whoever only reads runs (the dashboard, `lsi show`) does not need it.
+_LAZY = {
+    "score": "lsi_engine.information.score",
+    "ScoreTable": "lsi_engine.information.table",
+    "SCORE_COLUMNS": "lsi_engine.information.table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, cast
 
 import typer
 from rich.table import Table
@@ -15,6 +15,7 @@ from lsi_engine.curation.export import FORMATS, SUFFIX, Format
 from lsi_engine.runs.store import RunStore
 
 FormatName = StrEnum("FormatName", {name: name for name in FORMATS})  # type: ignore[misc]
+DEFAULT_FORMAT = FormatName("csv")
 
 
 class Unsure(StrEnum):
@@ -29,7 +30,7 @@ class End(StrEnum):
 
 def export_run(
     name: RunName,
-    format: Annotated[FormatName, typer.Option("--format", help="What to write.")] = FormatName("csv"),
+    format: Annotated[FormatName, typer.Option("--format", help="What to write.")] = DEFAULT_FORMAT,
     to: Annotated[
         Path | None, typer.Option("--to", help="File to write; made from the run's name when not given.")
     ] = None,
@@ -49,15 +50,14 @@ def export_run(
     run = RunStore().open(name)
     rule = CleaningRule(
         apply_decisions=not ignore_decisions,
-        unsure=cast(Literal["keep", "drop"], unsure.value),
+        unsure=unsure.value,
         drop_suspicion=drop_suspicion,
         keep_fraction=keep_fraction,
-        keep_end=cast(Literal["highest", "lowest"], keep_end.value),
+        keep_end=keep_end.value,
         list_dropped=list_dropped,
     )
     subset = clean(run.scores(), Decisions(run.decisions_path).latest(), rule)
     chosen = cast(Format, format.value)
-    assert chosen in get_args(Format)
     written = write_export(subset, run, chosen, to or Path(run.name + SUFFIX[chosen]))
     counts = subset.counts()
     if as_json:

@@ -35,9 +35,9 @@ def examine() -> dict[str, Any]:
     else:
         problems.append(f"{store.cache} cannot be written: set LSI_CACHE to a folder of yours")
     try:
-        from lsi_engine.features import torchvision_guard
+        from lsi_engine.features.torchvision_guard import install
 
-        torchvision_guard.install()
+        install()
         import torchvision
 
         facts["torchvision"] = torchvision.__version__

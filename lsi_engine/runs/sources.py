@@ -10,21 +10,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.features.extractor import Extractor
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.store import Run
 from lsi_engine.samples import SampleSet, open_source
 
 
-def extractor(settings: dict[str, Any]) -> Any:
+def extractor(settings: dict[str, Any]) -> Extractor:
     """The feature extractor that ``settings`` (``RunConfig.extractor``) describes."""
-    from lsi_engine.features import pixels, torchvision_backbone
+    from lsi_engine.features.pixels import PixelExtractor
+    from lsi_engine.features.torchvision_backbone import TorchvisionBackbone
 
     settings = dict(settings)
     kind = settings.pop("kind", None)
     if kind == "pixels":
-        return pixels.PixelExtractor(**settings)
+        return PixelExtractor(**settings)
     if kind == "torchvision":
-        return torchvision_backbone.TorchvisionBackbone(**settings)
+        return TorchvisionBackbone(**settings)
     raise InputError(f"there is no extractor {kind!r}; known: pixels, torchvision")
 
 

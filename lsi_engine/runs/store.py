@@ -34,6 +34,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import psutil
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -79,8 +80,11 @@ class RunStatus(BaseModel):
 
     @property
     def stalled(self) -> bool:
-        """True when the run says it is running but its process has stopped renewing the heartbeat."""
-        return self.state == "running" and time.time() - (self.heartbeat or 0) > 3 * HEARTBEAT_SECONDS
+        """True when the run says it is running but its process is gone or has stopped renewing the heartbeat."""
+        if self.state != "running":
+            return False
+        silent = time.time() - (self.heartbeat or 0) > 3 * HEARTBEAT_SECONDS
+        return silent or (self.pid is not None and not psutil.pid_exists(self.pid))
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,88 @@
+"""Who may import whom: the arrows of docs/architecture.md, read from the code's own import statements."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted(path for room in ("lsi_engine", "dashboard") for path in (ROOT / room).rglob("*.py"))
+
+#: Each room of the engine may import itself, the two shared modules, and these.
+ROOMS = {
+    "samples": set(),
+    "features": {"samples"},
+    "probes": {"laplace"},
+    "laplace": {"probes"},
+    "information": {"probes", "laplace"},
+    "runs": {"samples", "features", "information"},
+    "curation": {"runs"},
+    "cli": {"samples", "features", "information", "runs", "curation"},
+}
+SHARED = {"errors", "progress"}
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of every module that ``path`` imports, wherever in the file."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: import {node.module} by its full name"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_every_file_was_found() -> None:
+    assert len(FILES) > 30
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_engine_rooms_import_along_the_arrows(room: str) -> None:
+    allowed = ROOMS[room] | SHARED | {room}
+    for path in (ROOT / "lsi_engine" / room).rglob("*.py"):
+        rooms = {name.split(".")[1] for name in imports(path) if name.startswith("lsi_engine.")}
+        assert rooms <= allowed, f"{path.relative_to(ROOT)} imports {sorted(rooms - allowed)}"
+
+
+def test_the_engine_never_imports_the_dashboard() -> None:
+    for path in (ROOT / "lsi_engine").rglob("*.py"):
+        outside = {name.split(".")[0] for name in imports(path)} & {"streamlit", "plotly", "dashboard"}
+        if path.relative_to(ROOT).as_posix() == "lsi_engine/cli/__init__.py":
+            outside.discard("dashboard")  # `lsi dashboard` starts it, and only when asked to
+        assert not outside, f"{path.relative_to(ROOT)} imports {sorted(outside)}"
+
+
+def test_information_opens_no_file() -> None:
+    for path in (ROOT / "lsi_engine" / "information").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert "pathlib" not in imports(path), path
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert "open" not in calls, path
+
+
+def test_charts_know_neither_streamlit_nor_the_session() -> None:
+    for path in (ROOT / "dashboard" / "charts").rglob("*.py"):
+        assert not [name for name in imports(path) if name.split(".")[0] == "streamlit"], path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_nothing_reads_a_pickle(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        called = ast.unparse(node.func)
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        assert called not in ("pickle.load", "pickle.loads", "pickle.dump", "pickle.dumps", "joblib.load"), path
+        if called == "torch.load":
+            assert keywords.get("weights_only") == "True", path
+        if called in ("np.load", "numpy.load"):
+            assert keywords.get("allow_pickle") == "False", path
