@@ -130,7 +130,7 @@ def test_images_by_folder_name_are_scored_and_bad_files_listed(lsi: Lsi, tmp_pat
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_mistake_is_one_plain_line_and_a_failure(
-    lsi: Lsi, lsi: Lsi, tmp_path: Path, arguments: list[str], message: str
+    lsi: Lsi, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     if arguments[:2] == ["compute", "images"] and arguments[2] == ".":
         from PIL import Image
