@@ -26,7 +26,7 @@ LIGHT = {
     "sidebar.secondaryBackgroundColor": "#f3f3f1",
 }
 DARK = {
-    "primaryColor": "#e5e7eb",
+    "primaryColor": "#5464d6",
     "backgroundColor": "#141518",
     "secondaryBackgroundColor": "#1e2024",
     "textColor": "#eceef1",

@@ -30,10 +30,11 @@ def by_class(
     *,
     noun: str = "samples",
     height: int = 380,
+    compact: bool = False,
 ) -> Chart:
-    """``scores (N,)`` of the classes in ``summary`` (see
-    :func:`dashboard.charts.class_summary.class_summary`), in its order; ``codes (N,)`` are positions in
-    ``classes``."""
+    """``scores (N,)`` of the classes in ``summary`` (see :func:`dashboard.charts.class_summary.class_summary`), in
+    its order; ``codes (N,)`` are positions in ``classes``. ``compact`` leaves the medians out of the axis labels.
+    """
     shown = len(summary)
     if shown == 0:
         return Chart(base(height), summary, f"No {noun} to show.")
@@ -41,7 +42,7 @@ def by_class(
     position = {name: at for at, name in enumerate(classes)}
     members = [logs[codes == position[name]] for name in summary["label"]] if shown <= MOST_RIDGES else []
     if shown <= MOST_VIOLINS:
-        figure = _violins(members, summary, colours, height)
+        figure = _violins(members, summary, colours, height, compact)
         kind = "Violins"
     elif shown <= MOST_RIDGES:
         figure = _ridges(members, summary, colours)
@@ -78,7 +79,7 @@ def density(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _violins(
-    members: list[NDArray[np.float64]], summary: pd.DataFrame, colours: dict[str, str], height: int
+    members: list[NDArray[np.float64]], summary: pd.DataFrame, colours: dict[str, str], height: int, compact: bool
 ) -> go.Figure:
     figure = base(height)
     for at, (values, row) in enumerate(zip(members, _each(summary), strict=True)):
@@ -109,7 +110,7 @@ def _violins(
     few = len(summary) <= 6
     labels = [
         f"<b>{words.escape(words.shortened(row.label, 16))}</b><br>n {words.count(row.n)}"
-        + (f"<br>median {words.number(row.median, 2)}" if few else "")
+        + (f"<br>median {words.number(row.median, 2)}" if few and not compact else "")
         for row in _each(summary)
     ]
     figure.update_xaxes(

@@ -12,10 +12,14 @@ from dashboard.charts.ecdf import ecdf, top_share
 from dashboard.charts.histogram import histogram, selected_range
 from dashboard.charts.rank import rank_plot, selected_scores
 from dashboard.charts.violins import MOST_VIOLINS, by_class
+from dashboard.components.gallery import Group, Section, gallery
+from dashboard.components.links import open_sample
 from dashboard.selection import DOUBT, Selection, current_selection
 from dashboard.state import update_view
 from dashboard.summaries import summary_of
 
+#: Tiles in the strip of samples to look at first.
+STRIP = 9
 READING = """
 **LSI** (Laplace sample information, in nats) asks: *how far would the probe's belief about its weights move if this
 one {one} had been left out?* **Low** means that the others already say the same: typical, redundant, safe to
@@ -39,6 +43,7 @@ def render() -> None:
         _long_tail(selection)
     with narrow:
         _classes(selection)
+    _most_informative(selection)
     left, right = st.columns(2, gap="small")
     with left:
         _ranks(selection)
@@ -117,6 +122,7 @@ def _classes(selection: Selection) -> None:
                 summary,
                 noun=data.nouns[1],
                 height=330,
+                compact=True,
             )
         else:
             ends = pd.concat([summary.head(5), summary.tail(5)], ignore_index=True)
@@ -128,9 +134,29 @@ def _classes(selection: Selection) -> None:
                 ends,
                 noun=data.nouns[1],
                 height=330,
+                compact=True,
             )
             st.caption(f"The five lowest and five highest of {len(summary)} classes; the Classes page has them all.")
         show.figure(chart, "by_class")
+
+
+def _most_informative(selection: Selection) -> None:
+    """The first samples that a reviewer would be shown: highest LSI among the undecided."""
+    data = selection.data
+    undecided = np.flatnonzero(selection.mask & (selection.frame["decision"] == "undecided").to_numpy())
+    if not len(undecided):
+        return
+    most = min(STRIP, len(undecided))
+    scores = selection.lsi[undecided]
+    highest = np.argpartition(-scores, most - 1)[:most]
+    rows = undecided[highest[np.argsort(-scores[highest], kind="stable")]]
+    with show.card(
+        "strip", "Most informative, undecided", f"Given label → what the other {data.nouns[1]} suggest. Click to open."
+    ):
+        tiles = [Section([Group(rows, columns=STRIP)])]
+        event = gallery(data, selection.frame, tiles, key="overview_strip", tile_pixels=118, framed=False)
+        if event.opened:
+            open_sample(event.opened)
 
 
 def _ranks(selection: Selection) -> None:

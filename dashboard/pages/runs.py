@@ -39,7 +39,7 @@ POLL_SECONDS = 1.0
 
 def render() -> None:
     _going()
-    listed, form = st.columns([3, 2], gap="small")
+    listed, form = st.columns([2, 1], gap="small")
     with listed:
         _stored()
     with form:
@@ -99,11 +99,14 @@ def _stored() -> None:
             selection_mode="single-row",
             key="run_list",
             height=min(420, 40 + 35 * len(found)),
+            placeholder="",
             column_config={"Started": st.column_config.DatetimeColumn(format="D MMM HH:mm")},
         )
         rows = event["selection"]["rows"]
         if rows and rows[0] < len(found):
             _details(found[rows[0]])
+        elif found[0].state != "done":
+            _details(found[0])  # what happened last is what the reader wants to know
 
 
 def _row(job: Job) -> dict[str, Any]:
