@@ -220,8 +220,8 @@ def _check_memory(reduced: int, hessian: str, delta: float, ridge: float, device
     if needed > 0.9 * available:
         raise InputError(
             f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)); about "
-            f"{needed / 2**30:.1f} GiB are needed and {available / 2**30:.1f} GiB are free. Reduce the features' dimension (for example by PCA) "
-            "or score fewer classes at a time"
+            f"{needed / 2**30:.1f} GiB are needed and {available / 2**30:.1f} GiB are free. Reduce the features' "
+            "dimension (for example by PCA) or score fewer classes at a time"
         )
 
 
