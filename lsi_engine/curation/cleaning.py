@@ -95,8 +95,8 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
     Parameters
     ----------
     scores
-        One row a sample in the dataset's order: ``sample_id, label, lsi, suspicion, suggested_label`` and
-        ``name`` where known.
+        One row a sample in the dataset's order: ``sample_id, label, lsi, suspicion, suggested_label``, ``name``
+        where known, and ``position`` where unusable samples were left out.
     decisions
         :meth:`Decisions.latest` of that run.
     rule
@@ -141,8 +141,9 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
         reason[thinned] = f"thinned: not among the {rule.keep_end} LSI of its class"
 
     final[action == "drop"] = ""
+    index = scores["position"].to_numpy() if "position" in scores else np.arange(len(ids))
     frame = pd.DataFrame(
-        dict(zip(FRAME_COLUMNS, (np.arange(len(ids)), ids, names, given, final, action, reason), strict=True))
+        dict(zip(FRAME_COLUMNS, (index, ids, names, given, final, action, reason), strict=True))
     ).astype(dict.fromkeys(FRAME_COLUMNS[1:], "str") | {"index": "int64"})
     return CleanedSubset(rule, digest(decisions), tuple(sorted(stale)), tuple(sorted(unknown)), frame)
 

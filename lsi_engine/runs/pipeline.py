@@ -92,12 +92,13 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
     config, seconds = run.config, {}
     started = time.perf_counter()
     samples = open_source(config.source, progress=report)
-    samples = corruption.apply(samples, config.corruption)
     seconds["samples"] = round(time.perf_counter() - started, 3)
 
     started = time.perf_counter()
     features, samples, extractor_key = sources.features(samples, config.extractor, store.cache, report)
     seconds["features"] = round(time.perf_counter() - started, 3)
+    # After the unusable samples went, so that a rate is a share of what is really scored.
+    samples = corruption.apply(samples, config.corruption)
     _write_table(run.path / "samples.parquet", samples.table)
     _write_table(run.path / "skipped.parquet", samples.skipped)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
@@ -45,12 +44,7 @@ def features(
 
     chosen = extractor(settings)
     matrix, failed, kept = extract(samples, chosen, cache, progress=progress)
-    if not kept.all():
-        table = samples.table[kept].reset_index(drop=True)
-        skipped = pd.concat([samples.skipped, failed], ignore_index=True)
-        samples = SampleSet(samples.name, samples.modality, table, samples.source, skipped)
-    samples.require_two_classes()
-    return matrix, samples, chosen.key
+    return matrix, samples.keep(kept, failed), chosen.key
 
 
 def features_of(run: Run, cache: Path) -> NDArray[np.floating]:

@@ -52,6 +52,7 @@ class SampleSet:
         - ``media`` (images, texts): reference that ``open_media(source, media)`` understands.
         - ``content`` (images, texts): hash of the sample's bytes; the feature cache is keyed by it.
         - ``split``, ``group``, ``annotator`` (optional): as the source states them.
+        - ``position`` (optional, int64): row in the source, where unusable samples went from among them.
 
         After a corruption also ``true_label`` (str) and ``corrupted`` (bool).
     source
@@ -98,9 +99,11 @@ class SampleSet:
         """
         if not len(skipped) and kept.all():
             return self
+        # Where a sample stood in the source outlives the dropping of its neighbours: exported indices rely on it.
+        numbered = self.table if "position" in self.table else self.table.assign(position=np.arange(len(self)))
         remaining = replace(
             self,
-            table=self.table.loc[kept].reset_index(drop=True),
+            table=numbered.loc[kept].reset_index(drop=True),
             features=None if self.features is None else self.features[kept],
             skipped=pd.concat([self.skipped, skipped[list(SKIPPED_COLUMNS)]], ignore_index=True),
         )

@@ -16,6 +16,7 @@ import pytest
 import safetensors.numpy
 
 from lsi_engine import SCORE_COLUMNS
+from lsi_engine.curation import CleaningRule, Decisions, clean
 from lsi_engine.errors import Cancelled, InputError
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.sources import features_of
@@ -196,6 +197,17 @@ def test_a_name_cannot_leave_the_runs_folder(tmp_path: Path, name: str) -> None:
 def test_an_unknown_run_names_those_there_are(store: RunStore) -> None:
     with pytest.raises(InputError, match=r"no run 'nope'.*digits"):
         store.open("nope")
+
+
+def test_exported_indices_are_rows_of_the_source_even_where_rows_were_unusable(tmp_path: Path) -> None:
+    features = np.random.default_rng(1).normal(size=(30, 3))
+    features[4, 1] = np.nan
+    np.savez(tmp_path / "f.npz", features=features, labels=np.arange(30) % 2)
+    source = {"kind": "feature_file", "path": str(tmp_path / "f.npz")}
+    run, _ = compute(RunConfig(name="nan", source=source, corruption=FLIPS), RunStore(tmp_path))
+    assert run.scores()["corrupted"].sum() == round(0.1 * 29)
+    subset = clean(run.scores(), Decisions(run.decisions_path).latest(), CleaningRule())
+    assert subset.frame()["index"].tolist() == [row for row in range(30) if row != 4]
 
 
 def test_class_with_one_sample_is_scored_with_a_warning_on_record(tmp_path: Path) -> None:
