@@ -31,11 +31,11 @@ def bar(data: RunData, selected: Sequence[str]) -> None:
                 width="stretch",
             )
             _undo_last(data)
+            reviewer_name()
             return
         st.html(f'<b role="status">{len(selected)} selected</b>', width="content")
-        reviewer = reviewer_name()
         seen = Decisions(data.run.decisions_path).revisions()
-        arguments = (data, reviewer, tuple(selected), {sample: seen.get(sample, 0) for sample in selected})
+        arguments = (data, tuple(selected), {sample: seen.get(sample, 0) for sample in selected})
         for action, icon in (("keep", "✓"), ("drop", "✕"), ("unsure", "?")):
             st.button(
                 f"{icon} {action.capitalize()}", key=f"bulk_{action}", on_click=_decide, args=(*arguments, action)
@@ -49,16 +49,18 @@ def bar(data: RunData, selected: Sequence[str]) -> None:
                 args=(*arguments, "relabel", label),
             )
         st.button("Clear", key="bulk_clear", type="tertiary", on_click=_clear)
+        st.space("stretch")
+        reviewer_name()
 
 
 def _decide(
     data: RunData,
-    reviewer: str,
     selected: Sequence[str],
     seen: dict[str, int],
     action: Action,
     new_label: str | None = None,
 ) -> None:
+    reviewer = st.session_state["reviewer"]
     decisions, already = [], 0
     for sample in selected:
         row = data.row(sample)

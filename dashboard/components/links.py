@@ -1,4 +1,4 @@
-"""From a sample shown anywhere to its own page."""
+"""From a sample shown anywhere to its own page, or to the reviewing desk."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ def open_sample(sample_id: str) -> NoReturn:
 
     # Streamlit knows a page by its address, so a page made again is the registered one.
     st.switch_page(st.Page(sample.render, url_path="sample"), query_params={"sample": sample_id})
+
+
+def review_sample(sample_id: str) -> NoReturn:
+    """Leave this page for the reviewing desk, with this sample on it."""
+    from dashboard.pages import review
+
+    st.session_state["review_focus"] = sample_id
+    st.switch_page(st.Page(review.render, url_path="review"))

@@ -21,7 +21,7 @@ def probability_bars(data: RunData, probabilities: NDArray[np.floating]) -> None
         rest = float(probabilities[order[BARS:]].sum())
         lines.append(_bar(f"{len(order) - BARS} others", "#8a8f98", rest))
     st.html(
-        '<div style="display:grid;grid-template-columns:minmax(4.5em,max-content) 1fr 3.6em;gap:.35rem .8rem;'
+        '<div style="display:grid;grid-template-columns:minmax(4.5em,max-content) 1fr 4.2em;gap:.35rem .8rem;'
         f'align-items:center;font-size:.9rem">{"".join(lines)}</div>'
     )
 
@@ -31,7 +31,8 @@ def _bar(name: str, colour: str, probability: float) -> str:
         f'<span style="overflow-wrap:anywhere">{words.escape(name)}</span>'
         '<span style="background:var(--lsi-line);border-radius:4px;height:9px;overflow:hidden">'
         f'<span style="display:block;height:100%;width:{100 * probability:.1f}%;background:{colour}"></span></span>'
-        f'<span style="text-align:right;font-variant-numeric:tabular-nums">{percent(probability)}</span>'
+        '<span style="text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums">'
+        f"{percent(probability)}</span>"
     )
 
 

@@ -28,8 +28,8 @@ RANKINGS = (
     Ranking("Suspicion", "suspicion", "most doubtful label"),
     Ranking("Margin", "margin", "safest given label"),
     Ranking("Leverage", "leverage", "most unusual features"),
-    Ranking("Mean shift", "lsi_mean_shift", "largest change of the probe's weights"),
-    Ranking("Covariance part", "lsi_covariance", "largest change of their uncertainty"),
+    Ranking("Mean shift", "lsi_mean_shift", "the weights move most"),
+    Ranking("Covariance part", "lsi_covariance", "their uncertainty changes most"),
 )
 
 

@@ -17,6 +17,13 @@ const button = (key, text, act, className = "") => {
 
 const percent = (p) => (p > 0 && p < 0.001 ? "<0.1 %" : p < 1 && p > 0.999 ? ">99.9 %" : `${(100 * p).toFixed(1)} %`);
 
+// A neighbour's class is in its row's title already: the dot and the percentile are enough.
+const compact = (tile) => {
+  const made = element("div", "caption");
+  made.append(labelled({ name: tile.percentile, colour: tile.given.colour }));
+  return made;
+};
+
 const token = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
 const stored = (name) => {
@@ -182,7 +189,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
             const made = element("a", "tile");
             made.href = tile.href;
             made.target = "_blank";
-            made.append(face(tile), caption(tile));
+            made.append(face(tile), compact(tile));
             return made;
           }),
         );
@@ -250,17 +257,17 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const rows = [element("div", "acts"), element("div", "acts others")];
     for (const act of all) {
       if (act.kind === "undo") continue;
-      const made = button(act.key, act.text, act.run, act.kind);
+      const made = button(act.key, act.text, act.run, `act-${act.kind}`);
       made.setAttribute("aria-keyshortcuts", act.key);
       if (act.label) {
         const dot = element("i", "dot");
         dot.style.background = act.label.colour;
         made.insertBefore(dot, made.lastChild);
       }
-      rows[act.kind === "other" ? 1 : 0].append(made);
+      if (act.kind === "note" && data.labels.length > MOST_CANDIDATES + 1) rows[1].append(anyLabel(item));
+      rows[act.kind === "other" || act.kind === "note" ? 1 : 0].append(made);
     }
-    if (rows[1].childElementCount) rows[1].prepend(element("span", "quiet", "Relabel"));
-    if (data.labels.length > MOST_CANDIDATES + 1) rows[1].append(anyLabel(item));
+    if (all.some((act) => act.kind === "other")) rows[1].prepend(element("span", "quiet", "or relabel"));
     part("buttons").replaceChildren(...rows.filter((row) => row.childElementCount));
   }
 

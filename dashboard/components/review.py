@@ -94,11 +94,11 @@ def desk_item(
         listed[-1] = data.classes.index(given)
     numbers = [
         f"LSI {words.number(float(sample['lsi']))} ({made['percentile']})",
-        f"suspicion {words.number(float(sample['suspicion']))}",
+        f"suspicion {min(float(sample['suspicion']), 0.999):.3f}",
     ]
     if "group" in frame and sample["group"] != "":
         same = int((frame["group"] == sample["group"]).sum())
-        numbers.append(f"{same} {data.nouns[same != 1]} in its group")
+        numbers += [f"{same} {data.nouns[1]} in its group"] if same > 1 else []
     if data.run.modality == "image":
         made["src"] = image_url(data.run, sample_id, "full")
     elif "text" in frame:

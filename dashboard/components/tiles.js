@@ -11,7 +11,8 @@ const labelled = (label, suffix = "") => {
   const made = element("span", "label");
   const dot = element("i", "dot");
   dot.style.background = label.colour;
-  made.append(dot, label.name + suffix);
+  made.title = label.name;
+  made.append(dot, element("span", "name", label.name + suffix));
   return made;
 };
 
@@ -38,7 +39,11 @@ function caption(tile) {
   const made = element("div", "caption");
   const labels = element("div", "labels");
   labels.append(labelled(tile.given));
-  if (tile.suggested) labels.append(element("span", "arrow", "→"), labelled(tile.suggested, "?"));
+  if (tile.suggested) {
+    const suggestion = element("div", "suggestion", "→");
+    suggestion.append(labelled(tile.suggested, "?"));
+    labels.append(suggestion);
+  }
   const line = element("div", "line");
   line.append(element("span", "percentile", tile.percentile));
   if (tile.decision) line.append(element("span", "decision", `${tile.decision.icon} ${tile.decision.text}`));

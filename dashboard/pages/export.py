@@ -102,7 +102,7 @@ def _counts(data: RunData, subset: CleanedSubset) -> None:
             "kept": "Kept",
             "relabelled": "Relabelled away",
             "dropped": "Dropped",
-            "final": "Then",
+            "final": "In the file",
         }
     )
     st.dataframe(table, hide_index=True, height=min(460, 38 + 35 * len(table)))

@@ -21,7 +21,7 @@ PAGE_SIZES = [30, 60, 120, 240]
 CLASSES_SHOWN = 10
 TILE_PIXELS = {"Small": 84, "Medium": 120, "Large": 210}
 #: Tiles in a row at each end of a class.
-ENDS = {"Small": 8, "Medium": 6, "Large": 4}
+ENDS = {"Small": 7, "Medium": 5, "Large": 3}
 
 
 def render() -> None:
@@ -29,7 +29,7 @@ def render() -> None:
     if not selection.mask.any():
         st.info(f"No {selection.data.nouns[0]} meets these conditions. Remove one above.")
         return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="gallery_controls"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="gallery_controls"):
         layout = _switch("Show", ["By class", "Grid"], "By class", "layout")
         size = _switch("Tiles", list(TILE_PIXELS), "Medium", "tiles")
         sections = _by_class(selection, size) if layout == "By class" else _grid(selection)
@@ -52,7 +52,16 @@ def render() -> None:
 
 def _switch(label: str, options: list[str], default: str, key: str) -> str:
     return str(
-        st.segmented_control(label, options, default=default, required=True, key=key, bind="query-params") or default
+        st.segmented_control(
+            label,
+            options,
+            default=default,
+            required=True,
+            key=key,
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        or default
     )
 
 
@@ -63,7 +72,14 @@ def _by_class(selection: Selection, size: str) -> list[Section]:
     rising = rising[selection.mask[rising]]
     codes = selection.codes[rising]
     present = [code for code in range(len(data.classes)) if (codes == code).any()]
-    rows = st.select_slider("Rows", [1, 2, 3, 4], value=1, key="gallery_rows", width=130)
+    rows = st.selectbox(
+        "Rows",
+        [1, 2, 3, 4],
+        format_func=lambda n: f"{n} row{'s' * (n > 1)}",
+        key="gallery_rows",
+        width=105,
+        label_visibility="collapsed",
+    )
     page = _pages(len(present), CLASSES_SHOWN, "gallery_class_page", "classes")
     columns = ENDS[size]
     count = columns * int(rows)
@@ -87,9 +103,29 @@ def _by_class(selection: Selection, size: str) -> list[Section]:
 def _grid(selection: Selection) -> list[Section]:
     """One page of all samples that the view keeps, by one score."""
     choices = rankings(selection.frame)
-    chosen = choices[st.selectbox("Sort by", list(choices), key="gallery_sort", width=170, bind="query-params")]
+    chosen = choices[
+        st.selectbox(
+            "Sort by",
+            list(choices),
+            format_func=lambda name: f"By {name}",
+            key="gallery_sort",
+            width=175,
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    ]
     direction = _switch("First", ["Highest", "Lowest"], "Highest", "first")
-    per_page = int(st.selectbox("On a page", PAGE_SIZES, index=1, key="gallery_page_size", width=95))
+    per_page = int(
+        st.selectbox(
+            "On a page",
+            PAGE_SIZES,
+            index=1,
+            format_func=lambda n: f"{n} a page",
+            key="gallery_page_size",
+            width=130,
+            label_visibility="collapsed",
+        )
+    )
     rows = ranked(selection, chosen.column, descending=direction == "Highest")
     _jump(selection, rows, per_page)
     page = _pages(len(rows), per_page, "gallery_page", selection.data.nouns[1])
@@ -119,16 +155,17 @@ def _jump(selection: Selection, rows: NDArray[np.intp], per_page: int) -> None:
         st.session_state["gallery_jump"] = None
 
     st.number_input(
-        "Go to percentile",
+        "Go to LSI percentile",
         0.0,
         100.0,
         value=None,
         step=1.0,
         format="%.1f",
-        placeholder="LSI, 0–100",
+        placeholder="LSI percentile",
+        label_visibility="collapsed",
         key="gallery_jump",
         on_change=jump,
-        width=140,
+        width=175,
         help="Shows the page with the sample whose LSI lies nearest to this percentile of the run.",
     )
 

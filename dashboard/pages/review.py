@@ -6,7 +6,7 @@ about the position is kept elsewhere, so a reload, a crash or a second tab goes 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
@@ -15,13 +15,23 @@ from dashboard import words
 from dashboard.components.ranking import order
 from dashboard.components.review import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
 from dashboard.components.reviewer import reviewer_name
-from dashboard.selection import Selection, current_selection
+from dashboard.selection import DOUBT, Selection, current_selection
 from lsi_engine.curation import Decisions
 
-QUEUES = {"Suspicion": "suspicion", "LSI": "lsi"}
-_EXPLAINED = {
-    "Suspicion": "The most doubtful labels first.",
-    "LSI": "The most informative first: rare, odd or wrongly labelled.",
+
+@dataclass(frozen=True)
+class Queue:
+    """What is reviewed, by which score (highest first), and what to say about it."""
+
+    column: str
+    suspects_only: bool
+    about: str
+
+
+QUEUES = {
+    "Suspects": Queue("suspicion", True, f"Suspicion above {DOUBT} and another label suggested, most doubtful first."),
+    "Suspicion": Queue("suspicion", False, "Every label, the most doubtful first."),
+    "LSI": Queue("lsi", False, "The most informative first: rare, odd or wrongly labelled."),
 }
 
 
@@ -32,13 +42,14 @@ def render() -> None:
         by = st.segmented_control(
             "Queue by",
             list(QUEUES),
-            default="Suspicion",
+            default="Suspects",
             required=True,
             key="queue",
             bind="query-params",
             label_visibility="collapsed",
         )
-        st.html(f'<span class="lsi-count">{_EXPLAINED[by or "Suspicion"]}</span>', width="stretch")
+        queue = QUEUES[by or "Suspects"]
+        st.html(f'<span class="lsi-count">{queue.about}</span>', width="stretch")
         reviewer = reviewer_name()
     outcome: Outcome = st.session_state.setdefault("review_outcome", Outcome())
     for message in outcome.refused:
@@ -47,7 +58,7 @@ def render() -> None:
         st.toast(f"{words.markdown(reviewer)} has no decision left to undo.")
         outcome.nothing_to_undo = False
 
-    waiting, decided = _queue(selection, QUEUES[by or "Suspicion"])
+    waiting, decided = _queue(selection, queue)
     revisions = log.revisions()
     items = [
         desk_item(data, selection.frame, int(row), log, revisions, place < NEIGHBOURS_AHEAD)
@@ -66,7 +77,8 @@ def render() -> None:
             "conflicts": outcome.conflicts,
             "labels": data.classes,
             "explains": f"Class probabilities of a probe trained without this {data.nouns[0]}.",
-            "finished": f"Every {data.nouns[0]} that these filters keep is decided. Z takes the last decision back.",
+            "finished": f"Nothing left in this queue: every {data.nouns[0]} that it and the filters keep is decided. "
+            "Z takes the last decision back.",
         },
         default={"outbox": []},
         on_outbox_change=lambda: _take(log),
@@ -98,14 +110,14 @@ def _take(log: Decisions) -> None:
     state["review_outcome"] = outcome
 
 
-def _queue(selection: Selection, column: str) -> tuple[np.ndarray, int]:
+def _queue(selection: Selection, queue: Queue) -> tuple[np.ndarray, int]:
     """Rows still to decide, in order, and how many of the same selection are decided.
 
     Without a filter on decisions the queue is what nobody has decided. With one (say, the unsure) it is what
     the filter keeps, less what this session has decided since.
     """
     data, view, frame = selection.data, selection.view, selection.frame
-    rows = order(data, column, descending=True)
+    rows = order(data, queue.column, descending=True)
     if view.decisions:
         seen = frame["sample_id"].isin(st.session_state.get("review_seen", set())).to_numpy()
         member = selection.mask | (replace(view, decisions=()).mask(frame) & seen)
@@ -113,8 +125,11 @@ def _queue(selection: Selection, column: str) -> tuple[np.ndarray, int]:
     else:
         member = selection.mask
         open_ = member & (frame["decision"] == "undecided").to_numpy()
+    if queue.suspects_only:
+        member, open_ = member & selection.suspected, open_ & selection.suspected
     waiting = rows[open_[rows]]
+    decided = int(member.sum()) - len(waiting)
     focus = data.row(st.session_state.get("review_focus", ""))
     if focus is not None:
         waiting = np.concatenate([[focus], waiting[waiting != focus]])
-    return waiting, int(member.sum()) - int(open_.sum())
+    return waiting, decided

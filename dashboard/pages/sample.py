@@ -7,8 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import show, words
+from dashboard.components.assets import text_of
 from dashboard.components.gallery import Group, Section, gallery
-from dashboard.components.links import open_sample
+from dashboard.components.links import open_sample, review_sample
 from dashboard.components.media import image_url
 from dashboard.components.neighbours import missing_features, nearest_typical
 from dashboard.components.probabilities import probability_bars
@@ -40,8 +41,7 @@ def render() -> None:
     with left:
         _picture(selection, row)
     with right:
-        _doubt(selection, row)
-        _scores(selection, row)
+        _facts(selection, row)
     _neighbours(selection, row)
     left, right = st.columns(2, gap="small")
     with left:
@@ -120,46 +120,35 @@ def _picture(selection: Selection, row: int) -> None:
             st.info("This run scores features: there is nothing to look at but the numbers.")
 
 
-def _doubt(selection: Selection, row: int) -> None:
+def _facts(selection: Selection, row: int) -> None:
     data, sample = selection.data, selection.frame.iloc[row]
     suggested = sample["suggested_label"]
     given = f"Given: {sample['label']}"
     title = given if pd.isna(suggested) else f"{given} · Suggested: {suggested}"
-    sentence = f"Class probabilities of a probe trained without this {data.nouns[0]}."
-    with show.card("sample_doubt", title, sentence):
+    with show.card("sample_facts", title, f"Class probabilities of a probe trained without this {data.nouns[0]}."):
         probability_bars(data, np.asarray(data.run.probabilities()[row]))
         if st.button("Review this one", icon=":material/rate_review:", key="sample_review"):
-            from dashboard.pages import review
-
-            st.session_state["review_focus"] = str(sample["sample_id"])
-            st.switch_page(st.Page(review.render, url_path="review"))
+            review_sample(str(sample["sample_id"]))
+        _scores(selection.frame, row)
 
 
-def _scores(selection: Selection, row: int) -> None:
-    frame = selection.frame
+def _scores(frame: pd.DataFrame, row: int) -> None:
+    """Every score with its percentile in the run and in the given class: the share of samples below it."""
     same = (frame["label"] == frame["label"].iloc[row]).to_numpy()
-    table = []
+    lines = []
     for ranking in rankings(frame).values():
         values = frame[ranking.column].to_numpy()
         value = values[row]
-        within = values[same]
-        table.append(
-            {
-                "Score": ranking.name,
-                "Value": words.number(float(value), 4),
-                "Percentile": 100 * float((values < value).mean()),
-                "In its class": 100 * float((within < value).mean()),
-                "High means": ranking.first,
-            }
+        lines.append(
+            f"<tr><th scope=row>{ranking.name}<small>high: {ranking.first}</small></th>"
+            f"<td>{words.number(float(value), 4)}</td>"
+            f"<td>p{100 * float((values < value).mean()):.1f}</td>"
+            f"<td>p{100 * float((values[same] < value).mean()):.1f}</td></tr>"
         )
-    percent = st.column_config.ProgressColumn(format="p%.1f", min_value=0, max_value=100)
-    with show.card("sample_scores", "Scores"):
-        st.dataframe(
-            pd.DataFrame(table),
-            hide_index=True,
-            column_config={"Percentile": percent, "In its class": percent},
-            height="content",
-        )
+    st.html(
+        f"<style>{text_of('scores.css')}</style><table class=lsi-scores><thead><tr><th>Score</th><th>Value</th>"
+        f"<th>In the run</th><th>In its class</th></tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    )
 
 
 def _neighbours(selection: Selection, row: int) -> None:
@@ -215,7 +204,10 @@ def _origin(selection: Selection, row: int) -> None:
         facts.append(("Samples in its group", words.count(int((selection.frame["group"] == sample["group"]).sum()))))
     facts += [("Run", data.run.name), ("Scores", data.run.fingerprint)]
     with show.card("sample_origin", "Where it comes from"):
-        cells = "".join(f"<dt>{words.escape(name)}</dt><dd>{words.escape(value)}</dd>" for name, value in facts)
+        cells = "".join(
+            f"<dt style='margin:0'>{words.escape(name)}</dt><dd style='margin:0'>{words.escape(value)}</dd>"
+            for name, value in facts
+        )
         st.html(
             '<dl style="display:grid;grid-template-columns:auto 1fr;gap:.2rem 1.2rem;margin:0;font-size:.88rem;'
             f'overflow-wrap:anywhere">{cells}</dl>'
