@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -147,5 +148,9 @@ def _without_last_layer(name: str, state: dict[str, Tensor]) -> tuple[nn.Module,
     ]
     if problems:
         raise InputError(f"the weights are not those of {name}. {'; '.join(problems)}")
-    model.load_state_dict(given, strict=False)
+    # MNASNet refuses weights without the layout version that safetensors files cannot carry; the shapes fit, so
+    # it is the present one.
+    versioned = OrderedDict(given)
+    versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    model.load_state_dict(versioned, strict=False)
     return model.eval().requires_grad_(False), given
