@@ -28,7 +28,7 @@ KEY_TYPE = "S32"
 class FeatureCache:
     """The stored features of one extractor."""
 
-    def __init__(self, cache_folder: Path, extractor_key: str) -> None:
+    def __init__(self, cache_folder: str | Path, extractor_key: str) -> None:
         self.folder = Path(cache_folder) / "features" / extractor_key
 
     def add(self, content: Sequence[str], features: NDArray[np.float32]) -> None:
@@ -87,7 +87,7 @@ class FeatureCache:
             yield keys, rows
 
 
-def load(samples_table: pd.DataFrame, extractor_key: str, cache_folder: Path) -> NDArray[np.float32]:
+def load(samples_table: pd.DataFrame, extractor_key: str, cache_folder: str | Path) -> NDArray[np.float32]:
     """The stored features ``(N, D)`` float32 of a sample table with the column ``content``, in its order.
 
     Raises ``InputError`` when some are not there, saying how many.

@@ -29,7 +29,7 @@ DECODING_THREADS = max(2, os.cpu_count() or 1)
 def extract(
     samples: SampleSet,
     extractor: Extractor,
-    cache_folder: Path,
+    cache_folder: str | Path,
     *,
     batch_size: int = 64,
     progress: Progress = silent,

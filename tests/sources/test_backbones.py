@@ -114,7 +114,7 @@ def test_a_folder_of_images_through_a_backbone(squeezenet: Path, tmp_path: Path)
     assert kept.all()
     assert not len(failed)
     images = [extractor.prepare(open_media(samples.source, media)) for media in samples.table["media"]]
-    expected = np.concatenate([extractor.forward(image[None]) for image in images])
+    expected = np.concatenate([extractor.forward(np.stack([image])) for image in images])
     np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
