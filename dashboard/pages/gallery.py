@@ -107,9 +107,8 @@ def _grid(selection: Selection) -> list[Section]:
         st.selectbox(
             "Sort by",
             list(choices),
-            format_func=lambda name: f"By {name}",
-            key="gallery_sort",
-            width=175,
+            key="sort",
+            width=165,
             bind="query-params",
             label_visibility="collapsed",
         )

@@ -1,0 +1,125 @@
+"""Exporting in a browser: counts before writing, the file, and the same bytes from the command line."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Served, environment, visit
+from playwright.sync_api import Page, expect
+
+from lsi_engine.curation import Decisions, read_export
+
+pytestmark = pytest.mark.browser
+RUN = "digits-flipped"
+
+
+@pytest.fixture
+def log(served: Served) -> Decisions:
+    """The run's log with one relabel, one drop and one unsure (made once, found again later)."""
+    log = Decisions(served.cache / "runs" / RUN / "decisions.sqlite")
+    if log.latest().empty:
+        scores = pd.read_parquet(served.cache / "runs" / RUN / "scores.parquet")
+        wrong = scores[scores["corrupted"]].head(3)
+        first, second, third = wrong.itertuples()
+        log.record(
+            first.sample_id,
+            "relabel",
+            new_label=first.true_label,
+            reviewer="ann",
+            expected_revision=0,
+            given_label=first.label,
+        )
+        log.record(second.sample_id, "drop", reviewer="ann", expected_revision=0, given_label=second.label)
+        log.record(third.sample_id, "unsure", reviewer="ann", expected_revision=0, given_label=third.label)
+    return log
+
+
+def total(page: Page, name: str) -> str:
+    return page.get_by_test_id("stMetric").filter(has_text=name).get_by_test_id("stMetricValue").inner_text()
+
+
+def download(page: Page, folder: Path) -> Path:
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download digits").click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    return path
+
+
+def from_command_line(page: Page, served: Served, folder: Path) -> Path:
+    """Run the command that the page shows, writing elsewhere."""
+    words = shlex.split(page.locator("code").filter(has_text="lsi export").inner_text())
+    assert words[:2] == ["lsi", "export"]
+    words[words.index("--to") + 1] = str(folder / "cli")
+    subprocess.run(
+        [sys.executable, "-m", "lsi_engine", *words[1:]],
+        env=environment(served.cache),
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    return folder / "cli"
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "parquet", "indices"])
+def test_download_written_file_and_command_line_are_the_same_bytes(
+    served: Served, page: Page, log: Decisions, tmp_path: Path, format: str
+) -> None:
+    visit(page, f"{served.address}/export?run={RUN}&export_format={format}")
+    expect(page.get_by_text("1 relabel · 1 drop · 1 unsure")).to_be_visible()
+    assert [total(page, name) for name in ("Kept", "Relabelled", "Dropped", "In the file")] == [
+        "1,795",
+        "1",
+        "1",
+        "1,796",
+    ]
+    path = download(page, tmp_path)
+    frame, origin = read_export(path)
+    assert len(frame) == 1796
+    assert origin["run"] == RUN
+    assert origin["decisions"] == log.digest()
+    relabelled = log.latest().query("action == 'relabel'").iloc[0]
+    exported = frame.set_index("sample_id")
+    assert exported.loc[relabelled["sample_id"], "final_label"] == relabelled["new_label"]
+    assert log.latest().query("action == 'drop'")["sample_id"].iloc[0] not in exported.index
+
+    page.get_by_role("button", name="Write to the exports folder").click()
+    expect(page.get_by_text("Written:")).to_be_visible()
+    written = served.cache / "exports" / path.name
+    assert written.read_bytes() == path.read_bytes()
+    assert from_command_line(page, served, tmp_path).read_bytes() == path.read_bytes()
+
+
+def test_the_rule_changes_the_counts_and_the_file(served: Served, page: Page, log: Decisions, tmp_path: Path) -> None:
+    visit(page, f"{served.address}/export?run={RUN}")
+    page.get_by_role("radio", name="drop", exact=True).click()
+    expect(page.get_by_test_id("stMetric").filter(has_text="Dropped")).to_contain_text("2")
+    page.get_by_text("Drop undecided samples with a doubtful label").click()
+    page.get_by_text("Keep only a share of each class").click()
+    page.get_by_text("List the dropped samples too").click()
+    page.get_by_role("radio", name="lowest").click()
+    expect(page.locator("code").filter(has_text="--list-dropped")).to_contain_text("--keep-end lowest")
+    path = download(page, tmp_path)
+    frame, origin = read_export(path)
+    scores = pd.read_parquet(served.cache / "runs" / RUN / "scores.parquet")
+    assert len(frame) == len(scores)
+    assert origin["rule"] == {
+        "apply_decisions": True,
+        "unsure": "drop",
+        "drop_suspicion": 0.9,
+        "keep_fraction": 0.5,
+        "keep_end": "lowest",
+        "list_dropped": True,
+    }
+    kept = frame[frame["action"] != "drop"]
+    assert total(page, "In the file") == f"{len(kept):,}"
+    doubtful = scores[(scores["suspicion"] >= 0.9) & scores["suggested_label"].notna()]
+    undecided = set(doubtful["sample_id"]) - set(log.latest()["sample_id"])
+    assert undecided
+    assert not undecided & set(kept["sample_id"])
+    assert from_command_line(page, served, tmp_path).read_bytes() == path.read_bytes()

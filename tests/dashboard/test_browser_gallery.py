@@ -1,0 +1,165 @@
+"""The gallery and the sample page in a browser: right tiles, right order, bulk decisions, nothing runs as markup."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Served, compute, settled, visit
+from playwright.sync_api import Locator, Page, expect
+
+from lsi_engine.curation import Decisions
+
+pytestmark = pytest.mark.browser
+HOSTILE = '<img src=x onerror="window.hacked=1">'
+
+
+def scores(served: Served, run: str = "digits-flipped") -> pd.DataFrame:
+    return pd.read_parquet(served.cache / "runs" / run / "scores.parquet")
+
+
+def ids(tiles: Locator) -> list[str]:
+    return [str(tile) for tile in tiles.evaluate_all("tiles => tiles.map(tile => tile.dataset.id)")]
+
+
+def log(served: Served, run: str = "digits-flipped") -> Decisions:
+    return Decisions(served.cache / "runs" / run / "decisions.sqlite")
+
+
+def test_both_ends_of_every_class_side_by_side(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/gallery?run=digits-flipped")
+    sections = page.locator(".gallery section")
+    expect(sections).to_have_count(10)
+    frame = scores(served)
+    for position, (_, members) in enumerate(frame.groupby("label")):
+        rising = members.sort_values("lsi", kind="stable")["sample_id"]
+        low, high = sections.nth(position).locator(".group").all()
+        count = low.locator(".tile").count()
+        assert count >= 3
+        assert ids(low.locator(".tile")) == rising.head(count).tolist()
+        assert ids(high.locator(".tile")) == rising.tail(count)[::-1].tolist()
+    first = page.locator(".tile img").first
+    expect(first).to_have_js_property("complete", True)
+    assert first.evaluate("image => image.naturalWidth") >= 96
+    assert "labelled" in (first.get_attribute("alt") or "")
+
+
+def test_a_class_filter_narrows_the_gallery(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/gallery?run=digits-flipped&class=3&corrupted=yes")
+    expect(page.locator(".gallery section")).to_have_count(1)
+    frame = scores(served)
+    allowed = set(frame.loc[(frame["label"] == "3") & frame["corrupted"], "sample_id"])
+    shown = ids(page.locator(".tile"))
+    assert shown
+    assert set(shown) <= allowed
+    assert len(set(shown)) == len(shown)
+
+
+def test_the_grid_pages_through_any_score_and_jumps(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/gallery?run=digits-flipped&layout=Grid&sort=Suspicion")
+    order = scores(served).sort_values("suspicion", ascending=False, kind="stable")["sample_id"].tolist()
+    tiles = page.locator(".tile")
+    expect(tiles).to_have_count(60)
+    assert ids(tiles) == order[:60]
+    page.locator(".st-key-gallery_page_last_page button").click()
+    expect(page.get_by_text("Page 30 of 30")).to_be_visible()
+    expect(tiles).to_have_count(1797 - 29 * 60)
+    assert ids(tiles) == order[29 * 60 :]
+    page.locator(".st-key-gallery_page_chevron_left button").click()
+    expect(tiles).to_have_count(60)
+    assert ids(tiles) == order[28 * 60 : 29 * 60]
+    page.locator(".st-key-gallery_page_first_page button").click()
+    expect(page.get_by_text("Page 1 of 30")).to_be_visible()
+
+    visit(page, f"{served.address}/gallery?run=digits-flipped&layout=Grid")
+    page.get_by_label("Go to LSI percentile").fill("50")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Page 15 of 30")).to_be_visible()
+    expect(page.locator(".tile .percentile", has_text=re.compile(r"^p50\.0$"))).to_have_count(1)
+
+
+def test_tiles_are_selected_and_decided_in_bulk_and_undone(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/gallery?run=digits-flipped&layout=Grid")
+    tiles = page.locator(".tile")
+    expect(tiles).to_have_count(60)
+    chosen = ids(tiles)[1:5]
+    tiles.nth(1).locator(".open").click(modifiers=["Control"])
+    tiles.nth(4).locator(".open").click(modifiers=["Shift"])
+    expect(page.get_by_text("4 selected")).to_be_visible()
+    page.get_by_role("button", name="✕ Drop").click()
+    expect(page.locator(".decision", has_text="dropped")).to_have_count(4)
+    latest = log(served).latest()
+    assert sorted(latest["sample_id"]) == sorted(chosen)
+    assert set(latest["action"]) == {"drop"}
+    expect(page.locator(".tile.selected")).to_have_count(0)
+    page.get_by_role("button", name="Undo the last 4").click()
+    expect(page.locator(".decision")).to_have_count(0)
+    assert log(served).latest().empty
+
+    tiles.nth(0).locator(".open").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.get_by_role("button", name="Relabel").click()
+    page.get_by_role("button", name="Relabel to 0").click()
+    expect(page.locator(".decision", has_text="relabelled")).to_have_count(1)
+    row = log(served).latest().iloc[0]
+    assert (row["sample_id"], row["action"], row["new_label"]) == (chosen[0], "relabel", "0")
+    page.get_by_role("button", name="Undo the last 1").click()
+    expect(page.locator(".decision")).to_have_count(0)
+
+
+def test_a_tile_opens_the_sample_with_its_neighbours_and_history(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/gallery?run=digits-flipped&layout=Grid")
+    first = page.locator(".tile").first
+    sample_id = ids(page.locator(".tile"))[0]
+    first.locator(".open").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(rf"/sample\?.*sample={sample_id}"))
+    settled(page)
+    picture = page.locator(f'img[alt^="image {sample_id}"]').first
+    expect(picture).to_be_visible()
+    expect(page.get_by_text("Nobody has decided yet.")).to_be_visible()
+    frame = scores(served).set_index("sample_id")
+    low = frame.groupby("label")["lsi"].median()
+    near = page.locator(".group").first
+    expect(near.locator(".tile")).to_have_count(6)
+    for neighbour in ids(near.locator(".tile")):
+        assert frame.loc[neighbour, "label"] == frame.loc[sample_id, "label"]
+        assert frame.loc[neighbour, "lsi"] <= low[frame.loc[neighbour, "label"]]
+    second = frame.sort_values("lsi", ascending=False).index[1]
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(re.compile(f"sample={second}"))
+    page.reload()
+    expect(page.locator(f'img[alt^="image {second}"]').first).to_be_visible()
+
+
+def test_an_unknown_sample_in_a_link_is_said(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/sample?run=digits&sample=%3Cb%3Enobody")
+    expect(page.get_by_text("has no sample <b>nobody")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def hostile(served: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run over features whose labels are markup, computed by the product itself."""
+    rng = np.random.default_rng(0)
+    labels = np.array([HOSTILE, "**bold** :red[x] $x$"])[rng.integers(0, 2, 80)]
+    path = tmp_path_factory.mktemp("hostile") / "features.npz"
+    np.savez(path, features=rng.normal(size=(80, 5)), labels=labels)
+    compute(served.cache, "features", str(path), "--name", "hostile")
+    return "hostile"
+
+
+@pytest.mark.parametrize("path", ["gallery", "gallery?layout=Grid", "sample", "review?queue=LSI", "export"])
+def test_labels_never_act_as_markup(served: Served, page: Page, hostile: str, path: str) -> None:
+    visit(page, f"{served.address}/{path}{'&' if '?' in path else '?'}run={hostile}")
+    if path != "export":  # its table is drawn on a canvas
+        expect(page.get_by_text("window.hacked=1").first).to_be_visible()
+    if path.startswith("review"):
+        page.keyboard.press("1")
+        expect(page.locator(".review")).to_have_attribute("data-unsaved", "0")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.hacked") is None
+    expect(page.locator('img[src="x"]')).to_have_count(0)
