@@ -37,21 +37,18 @@ def strip(data: RunData, view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="filter_strip"):
         with st.popover("Filters", icon=":material/filter_list:", key="filter_controls"):
             _controls(data, view)
-        for position, chip in enumerate(view.chips()):
-            st.button(
-                f"{words.markdown(chip.text)} ✕",
-                key=f"chip_{position}_{chip.text}",
-                on_click=set_view,
-                args=(chip.without,),
-            )
-        if view.conditions > 1:
-            st.button(
-                "Clear all",
-                key="clear_filters",
-                type="tertiary",
-                on_click=set_view,
-                args=(View(run=view.run),),
-            )
+        # A container of their own keeps what follows in its place however many chips there are.
+        with st.container(horizontal=True, width="content", gap="small", key="filter_chips"):
+            for position, chip in enumerate(view.chips()):
+                st.button(
+                    f"{words.markdown(chip.text)} ✕",
+                    key=f"chip_{position}_{chip.text}",
+                    on_click=set_view,
+                    args=(chip.without,),
+                )
+            if view.conditions > 1:
+                empty = View(run=view.run)
+                st.button("Clear all", key="clear_filters", type="tertiary", on_click=set_view, args=(empty,))
         total = words.count(len(data.frame))
         counted = f"{words.count(matching)} of {total}" if view.conditions else total
         st.html(f'<span class="lsi-count" role="status">{counted} {data.nouns[1]}</span>', width="stretch")

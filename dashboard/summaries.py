@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 import pandas as pd
 import streamlit as st
 
+from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import class_summary
 from dashboard.data import RunData
 from dashboard.selection import Selection
 from lsi_engine.runs.evaluation import Evaluation, evaluate
 
 
+def _rows_key(selection: Selection) -> str | bytes:
+    """Tells which rows a figure is made of; short where it is all of them."""
+    rows = selection.mask_any_lsi
+    return "all" if rows.all() else rows.tobytes()
+
+
 def summary_of(selection: Selection) -> pd.DataFrame:
     """The classes of the selection (any LSI) by median; see :func:`class_summary`."""
-    rows = selection.mask_any_lsi
-    key = "all" if rows.all() else rows.tobytes()
-    return _summary(selection.data.run.fingerprint, key, selection)
+    return _summary(selection.data.run.fingerprint, _rows_key(selection), selection)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _summary(fingerprint: str, key: str | bytes, _selection: Selection) -> pd.DataFrame:
+def _summary(fingerprint: str, rows_key: str | bytes, _selection: Selection) -> pd.DataFrame:
     rows = _selection.mask_any_lsi
     return class_summary(
         _selection.lsi[rows],
@@ -27,6 +34,18 @@ def _summary(fingerprint: str, key: str | bytes, _selection: Selection) -> pd.Da
         _selection.data.classes,
         doubtful=_selection.suspected[rows],
     )
+
+
+def chart_of(selection: Selection, name: str, make: Callable[[], Chart], *settings: Hashable) -> Chart:
+    """``make()``, or what it made before for the same run, rows (any LSI), ``name`` and ``settings``."""
+    return _chart(selection.data.run.fingerprint, _rows_key(selection), name, settings, make)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _chart(
+    fingerprint: str, rows_key: str | bytes, name: str, settings: tuple[Hashable, ...], _make: Callable[[], Chart]
+) -> Chart:
+    return _make()
 
 
 def evaluation_of(data: RunData) -> Evaluation:

@@ -94,6 +94,8 @@ def histogram(
 def selected_range(box: dict[str, list[float]], scores: NDArray[np.floating]) -> tuple[float, float]:
     """The range of scores that a box drawn over the histogram means; past either end of the data it is
     open."""
+    if not np.any(scores):
+        return 0.0, math.inf
     logs, _ = log_scores(scores)
     low, high = sorted(float(x) for x in box["x"][:2])
     first, last = _limits(logs)

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import show, words
+from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import ranking_sentence
 from dashboard.charts.ecdf import ecdf, top_share
 from dashboard.charts.histogram import histogram, selected_range
@@ -16,7 +17,7 @@ from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample
 from dashboard.selection import DOUBT, Selection, current_selection
 from dashboard.state import update_view
-from dashboard.summaries import summary_of
+from dashboard.summaries import chart_of, summary_of
 
 #: Tiles in the strip of samples to look at first.
 STRIP = 9
@@ -85,59 +86,45 @@ def _headlines(selection: Selection) -> None:
 
 
 def _long_tail(selection: Selection) -> None:
-    mask, many = selection.mask_any_lsi, selection.data.nouns[1]
-    scores = selection.lsi[mask]
+    mask, many, data = selection.mask_any_lsi, selection.data.nouns[1], selection.data
     sentence = (
         f"Most {many} add little that the others do not already say; a few add a great deal: rare, badly recorded "
         "or wrongly labelled. Drag over the bars to filter every page."
     )
-    with show.card("tail", "The long tail", sentence):
-        chart = histogram(
-            scores,
+
+    def draw() -> Chart:
+        return histogram(
+            selection.lsi[mask],
             selection.codes[mask],
-            selection.data.classes,
-            selection.data.colours,
+            data.classes,
+            data.colours,
             selected=selection.view.lsi,
             noun=many,
         )
 
-        def choose(box: dict[str, list[float]] | None) -> None:
-            if box:
-                update_view(lsi=selected_range(box, scores))
+    def choose(box: dict[str, list[float]] | None) -> None:
+        if box:
+            update_view(lsi=selected_range(box, selection.lsi[mask]))
 
-        show.figure(chart, "tail", on_box=choose)
+    with show.card("tail", "The long tail", sentence):
+        show.figure(chart_of(selection, "histogram", draw, selection.view.lsi), "tail", on_box=choose)
 
 
 def _classes(selection: Selection) -> None:
     data, mask = selection.data, selection.mask_any_lsi
     summary = summary_of(selection)
-    sentence = ranking_sentence(summary) or "One class only."
-    with show.card("by_class", "By class", sentence):
-        if len(summary) <= MOST_VIOLINS:
-            chart = by_class(
-                selection.lsi[mask],
-                selection.codes[mask],
-                data.classes,
-                data.colours,
-                summary,
-                noun=data.nouns[1],
-                height=330,
-                compact=True,
-            )
-        else:
-            ends = pd.concat([summary.head(5), summary.tail(5)], ignore_index=True)
-            chart = by_class(
-                selection.lsi[mask],
-                selection.codes[mask],
-                data.classes,
-                data.colours,
-                ends,
-                noun=data.nouns[1],
-                height=330,
-                compact=True,
-            )
+    shown = summary
+    if len(summary) > MOST_VIOLINS:
+        shown = pd.concat([summary.head(5), summary.tail(5)], ignore_index=True)
+
+    def draw() -> Chart:
+        lsi, codes = selection.lsi[mask], selection.codes[mask]
+        return by_class(lsi, codes, data.classes, data.colours, shown, noun=data.nouns[1], height=330, compact=True)
+
+    with show.card("by_class", "By class", ranking_sentence(summary) or "One class only."):
+        if len(shown) < len(summary):
             st.caption(f"The five lowest and five highest of {len(summary)} classes; the Classes page has them all.")
-        show.figure(chart, "by_class")
+        show.figure(chart_of(selection, "by class, compact", draw), "by_class")
 
 
 def _most_informative(selection: Selection) -> None:
@@ -160,19 +147,20 @@ def _most_informative(selection: Selection) -> None:
 
 
 def _ranks(selection: Selection) -> None:
-    scores, many = selection.lsi[selection.mask_any_lsi], selection.data.nouns[1]
+    mask, many = selection.mask_any_lsi, selection.data.nouns[1]
     limits = selection.view.lsi
     cut = limits[0] if limits and np.isinf(limits[1]) else None
+
+    def choose(box: dict[str, list[float]] | None) -> None:
+        if box:
+            update_view(lsi=selected_scores(box, selection.lsi[mask]))
+
     with show.card("rank", "By rank", f"Where the tail ends. Drag from the left to keep the highest {many}."):
-
-        def choose(box: dict[str, list[float]] | None) -> None:
-            if box:
-                update_view(lsi=selected_scores(box, scores))
-
-        show.figure(rank_plot(scores, cut=cut, noun=many), "rank", on_box=choose)
+        chart = chart_of(selection, "rank", lambda: rank_plot(selection.lsi[mask], cut=cut, noun=many), cut)
+        show.figure(chart, "rank", on_box=choose)
 
 
 def _cumulative(selection: Selection) -> None:
-    scores, many = selection.lsi[selection.mask_any_lsi], selection.data.nouns[1]
+    mask, many = selection.mask_any_lsi, selection.data.nouns[1]
     with show.card("ecdf", "Adding up", "The wider the gap between the curves, the fewer samples carry the rest."):
-        show.figure(ecdf(scores, noun=many), "ecdf")
+        show.figure(chart_of(selection, "ecdf", lambda: ecdf(selection.lsi[mask], noun=many)), "ecdf")

@@ -128,9 +128,9 @@ def _executable(playwright: Playwright) -> str | None:
     return own if Path(own).is_file() else None
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh browser profile, 1440 × 900."""
+    """A fresh browser profile for the module's tests, 1440 × 900; they share its cache of scripts."""
     made = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
     made.set_default_timeout(30_000)
     yield made
@@ -147,6 +147,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
     tab.on("websocket", lambda socket: outside.append(socket.url) if _leaves(socket.url) else None)
     tab.on("pageerror", lambda error: broken.append(str(error)))
     yield tab
+    tab.close()
     assert not outside, f"requests left this machine: {outside}"
     assert not broken, f"scripts broke in the browser: {broken}"
 

@@ -1,0 +1,194 @@
+"""Runs as processes: real ones, started, watched, cancelled, killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from dashboard import jobs
+from dashboard.run_request import RunRequest
+from lsi_engine.errors import InputError
+from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunStatus, RunStore, write_json
+
+PATIENCE_SECONDS = 120
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "cache")
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS} s for {what}"
+        time.sleep(0.05)
+
+
+def pid_of(store: RunStore, name: str) -> int:
+    return int(json.loads((store.path(name) / "job.json").read_text())["pid"])
+
+
+def large_features(path: Path) -> Path:
+    """Features whose scoring takes a few seconds, so that there is something to interrupt."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 10, 8_000)
+    features = random.normal(size=(8_000, 120)).astype(np.float32) + labels[:, None] * 0.05
+    np.savez(path, features=features, labels=labels)
+    return path
+
+
+def test_a_started_run_finishes_on_its_own_and_says_what_it_did(store: RunStore) -> None:
+    assert jobs.start(["digits", "--name", "mine"], store) == "mine"
+    assert jobs.job(store.path("mine")).active
+    with pytest.raises(InputError, match="already going"):
+        jobs.start(["digits", "--name", "mine"], store)
+    child = psutil.Process(pid_of(store, "mine"))
+    assert os.getsid(child.pid) == child.pid, "the process must lead its own session to outlive this one"
+    wait_for(lambda: not jobs.job(store.path("mine")).active, "the run to finish")
+    finished = jobs.job(store.path("mine"))
+    assert (finished.state, finished.arguments) == ("done", ["digits", "--name", "mine"])
+    assert "1,797 samples" in finished.log_tail()
+    assert len(store.open("mine").scores()) == 1797
+    with pytest.raises(InputError, match="finished run"):
+        jobs.start(["digits", "--name", "mine"], store)
+
+
+def test_cancelling_stops_a_run_and_resuming_finishes_it(store: RunStore, tmp_path: Path) -> None:
+    file = large_features(tmp_path / "large.npz")
+    jobs.start(["features", "--name", "large", "--hessian", "full", str(file)], store)
+    folder = store.path("large")
+    wait_for(lambda: jobs.job(folder).status.state == "running", "the engine to report")
+    jobs.cancel("large", store)
+    wait_for(lambda: not jobs.job(folder).active, "the run to stop")
+    assert jobs.job(folder).state == "cancelled"
+    assert not (folder / "scores.parquet").exists()
+    jobs.resume("large", store)
+    wait_for(lambda: not jobs.job(folder).active, "the resumed run to finish")
+    assert jobs.job(folder).state == "done", jobs.job(folder).log_tail()
+
+
+def test_cancelling_before_the_engine_reports_ends_the_process(store: RunStore) -> None:
+    jobs.start(["digits", "--name", "early"], store)
+    pid = pid_of(store, "early")
+    jobs.cancel("early", store)
+    wait_for(lambda: not psutil.pid_exists(pid), "the process to end")
+    assert jobs.job(store.path("early")).state in ("cancelled", "done")
+    assert not (store.path("early") / "cancel").exists()
+
+
+def test_a_run_that_cannot_start_fails_with_the_engines_own_words(store: RunStore, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"not an archive")
+    jobs.start(["features", "--name", "broken", str(broken)], store)
+    wait_for(lambda: not jobs.job(store.path("broken")).active, "the failure to be noticed")
+    failed = jobs.job(store.path("broken"))
+    assert failed.state == "failed"
+    assert "broken.npz" in failed.status.message
+    assert "Traceback" not in failed.log_tail()
+
+
+def test_arguments_the_command_line_refuses_are_a_failure_too(store: RunStore) -> None:
+    jobs.start(["digits", "--name", "odd", "--hessian", "cubic"], store)
+    wait_for(lambda: not jobs.job(store.path("odd")).active, "the failure to be noticed")
+    failed = jobs.job(store.path("odd"))
+    assert failed.state == "failed"
+    assert failed.status.message
+    assert "odd" in [job.name for job in jobs.jobs(store)], "a run without a config must not vanish"
+
+
+def test_a_killed_run_is_seen_as_stalled(store: RunStore, tmp_path: Path) -> None:
+    file = large_features(tmp_path / "large.npz")
+    jobs.start(["features", "--name", "killed", "--hessian", "full", str(file)], store)
+    folder = store.path("killed")
+    wait_for(lambda: jobs.job(folder).status.state == "running", "the engine to report")
+    os.kill(pid_of(store, "killed"), signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(pid_of(store, "killed")), "the process to be gone")
+    # What a heartbeat looks like once three of them were missed, without waiting for it.
+    status = store.open("killed").status
+    write_json(folder / "status.json", status.model_copy(update={"heartbeat": time.time() - 4 * HEARTBEAT_SECONDS}))
+    stalled = jobs.job(folder)
+    assert (stalled.state, stalled.active) == ("stalled", False)
+
+
+def test_a_run_from_a_terminal_is_listed_but_not_resumed_here(store: RunStore) -> None:
+    folder = store.path("theirs")
+    write_json(folder / "config.json", {"name": "theirs", "source": {"kind": "digits"}})
+    write_json(folder / "status.json", RunStatus(state="cancelled", started=1.0))
+    listed = jobs.jobs(store)
+    assert [(job.name, job.state, job.arguments) for job in listed] == [("theirs", "cancelled", None)]
+    with pytest.raises(InputError, match="terminal"):
+        jobs.resume("theirs", store)
+
+
+def test_the_last_state_of_a_redrawn_bar_is_what_the_log_shows(store: RunStore) -> None:
+    folder = store.path("bars")
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_bytes(b"fit 1%\rfit 50%\rfit 100%\nlast line\xff\n")
+    shown = jobs.Job("bars", folder, RunStatus(), None).log_tail()
+    assert shown.splitlines() == ["fit 100%", "last line\N{REPLACEMENT CHARACTER}"]
+
+
+def images(tmp_path: Path) -> RunRequest:
+    (tmp_path / "films").mkdir()
+    return RunRequest(kind="images", name="films", path=str(tmp_path / "films"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": ""}, "give a path"),
+        ({"path": "nowhere/at/all"}, "is not there"),
+        ({"path": sys.executable}, "is a file, not a folder"),
+        ({"name": ""}, "give the run a name"),
+        ({"name": "../up"}, "cannot name a run"),
+        ({"name": "taken"}, "finished run called 'taken'"),
+        ({"label_pattern": "("}, "not a regular expression"),
+        ({"label_pattern": "virus"}, "has no (group)"),
+        ({"weights": "nowhere.safetensors"}, "is not there"),
+        ({"labels_csv": "nowhere.csv"}, "is not there"),
+        ({"weight_decay": 0.0}, "above 0"),
+        ({"flip_labels": 1.0}, "between 0 and 1"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_before_anything_starts(
+    store: RunStore, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    taken = store.path("taken")
+    taken.mkdir(parents=True)
+    (taken / "scores.parquet").touch()
+    good = images(tmp_path)
+    assert good.problems(store) == []
+    bad = RunRequest(**(vars(good) | change))
+    assert len(bad.problems(store)) == 1
+    assert said in bad.problems(store)[0]
+
+
+def test_a_request_becomes_arguments_that_the_command_line_reads(store: RunStore, tmp_path: Path) -> None:
+    file = tmp_path / "-odd name.npz"
+    random = np.random.default_rng(0)
+    np.savez(file, features=random.normal(size=(60, 4)), labels=np.repeat(["a", "b"], 30))
+    request = RunRequest(kind="features", name="odd", path=str(file), flip_labels=0.1, seed=3, hessian="full")
+    assert request.problems(store) == []
+    jobs.start(request.arguments(), store)
+    wait_for(lambda: not jobs.job(store.path("odd")).active, "the run to finish")
+    config = store.open("odd").config
+    assert jobs.job(store.path("odd")).state == "done", jobs.job(store.path("odd")).log_tail()
+    assert (config.hessian, config.corruption[0]["rate"], config.corruption[0]["seed"]) == ("full", 0.1, 3)
+
+
+def test_patterns_that_begin_with_a_dash_stay_values(tmp_path: Path) -> None:
+    request = RunRequest(**(vars(images(tmp_path)) | {"label_pattern": "-(a|b)", "label_default": "--c"}))
+    arguments = request.arguments()
+    assert "--label-pattern=-(a|b)" in arguments
+    assert "--label-default=--c" in arguments
+    assert arguments[-2:] == ["--", str(tmp_path / "films")]
