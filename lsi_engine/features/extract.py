@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from lsi_engine.samples.media import UnreadableMedia, content_key, media_kind
 from lsi_engine.samples.ordered import in_order
 from lsi_engine.samples.sample_set import SampleSet, skipped_table
 
-#: Rows in one shard of the cache, so what a killed process loses is at most this many forward passes.
+#: Rows are stored when there are this many, or after this many seconds: all that a killed process can lose.
 SHARD_ROWS = 1024
+SHARD_SECONDS = 30.0
 #: Batches decoded ahead of the model: enough to ride out a slow file, little enough to bound the memory.
 BATCHES_AHEAD = 3
 DECODING_THREADS = max(2, os.cpu_count() or 1)
@@ -79,19 +81,24 @@ def extract(
     reasons: dict[int, str] = {}
     unstored: list[int] = []
 
+    stored_at = time.monotonic()
+
     def store() -> None:
+        nonlocal stored_at
         cache.add([content[row] for row in unstored], features[unstored])
         unstored.clear()
+        stored_at = time.monotonic()
 
-    def prepared(rows: list[int]) -> NDArray[Any] | UnreadableMedia:
-        return _prepared(samples, extractor, rows[0])
+    def prepared(rows: list[int]) -> NDArray[Any] | dict[int, str]:
+        return _prepared(samples, extractor, rows)
 
     inputs = in_order(prepared, copies.values(), threads=DECODING_THREADS, ahead=BATCHES_AHEAD * batch_size)
     work = zip(copies.values(), inputs, strict=True)
     try:
         while chunk := list(islice(work, batch_size)):
-            reasons |= {row: str(why) for rows, why in chunk if isinstance(why, UnreadableMedia) for row in rows}
-            readable = [(rows, image) for rows, image in chunk if not isinstance(image, UnreadableMedia)]
+            readable = [(rows, image) for rows, image in chunk if not isinstance(image, dict)]
+            for _, why in chunk:
+                reasons.update(why if isinstance(why, dict) else {})
             if readable:
                 computed = extractor.forward(np.stack([image for _, image in readable]))
                 for (rows, _), values in zip(readable, computed, strict=True):
@@ -103,7 +110,7 @@ def extract(
                     features[rows] = values
                     kept[rows] = True
                     unstored.append(rows[0])
-            if len(unstored) >= SHARD_ROWS:
+            if len(unstored) >= SHARD_ROWS or time.monotonic() - stored_at > SHARD_SECONDS:
                 store()
             done += sum(len(rows) for rows, _ in chunk)
             progress("features", done, len(samples))
@@ -114,15 +121,17 @@ def extract(
     return features[kept] if reasons else features, failed, kept
 
 
-def _prepared(samples: SampleSet, extractor: Extractor, row: int) -> NDArray[Any] | UnreadableMedia:
-    """The model's input for one sample, or why there is none."""
-    media, content = str(samples.table["media"].iat[row]), samples.table["content"].iat[row]
-    kind = media_kind(samples.source)
-    try:
-        payload = kind.read(samples.source, media)
-        # Without this, a file that changed since the scan would be stored for ever under the wrong content.
-        if content_key(payload) != content:
-            return UnreadableMedia("changed while it was being scored; score it again")
-        return extractor.prepare(kind.decode(payload))
-    except UnreadableMedia as reason:
-        return reason
+def _prepared(samples: SampleSet, extractor: Extractor, rows: list[int]) -> NDArray[Any] | dict[int, str]:
+    """The model's input for samples of equal content, from the first that can be read; else why by row."""
+    kind, reasons = media_kind(samples.source), {}
+    for row in rows:
+        media, content = str(samples.table["media"].iat[row]), samples.table["content"].iat[row]
+        try:
+            payload = kind.read(samples.source, media)
+            # Without this, a file that changed since the scan would be stored for ever under the wrong content.
+            if content_key(payload) != content:
+                raise UnreadableMedia("changed while it was being scored; score it again")
+            return extractor.prepare(kind.decode(payload))
+        except UnreadableMedia as reason:
+            reasons[row] = str(reason)
+    return reasons

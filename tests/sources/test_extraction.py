@@ -102,10 +102,13 @@ def test_what_cannot_be_decoded_is_listed_and_the_rest_goes_on(tmp_path: Path) -
     write(root / "dog" / "truncated copy.png", random[: len(random) // 2])
     write(root / "dog" / "changing.png", noise(1))
     write(root / "dog" / "vanishing.png", noise(2))
+    write(root / "cat" / "vanishing too.png", noise(4))
+    write(root / "dog" / "copy of vanishing too.png", noise(4))
     samples = image_folder(root)
     assert not len(samples.skipped)
     write(root / "dog" / "changing.png", noise(3))
     (root / "dog" / "vanishing.png").unlink()
+    (root / "cat" / "vanishing too.png").unlink()
 
     features, failed, kept = extract(samples, CountingPixels(), tmp_path, batch_size=2)
 
@@ -116,8 +119,9 @@ def test_what_cannot_be_decoded_is_listed_and_the_rest_goes_on(tmp_path: Path) -
     assert "changed while" in listed["dog/changing.png"]
     assert "no such file" in listed["dog/vanishing.png"]
     remaining = samples.keep(kept, failed)
-    assert len(remaining) == len(features) == 6
+    assert len(remaining) == len(features) == 8
     assert len(remaining.skipped) == 4
+    write(root / "cat" / "vanishing too.png", noise(4))  # its row came from the copy
     np.testing.assert_array_equal(features, one_by_one(remaining, PixelExtractor(4)))
     # The changed file's new bytes were not stored under the old content.
     assert (
