@@ -108,11 +108,7 @@ def _violins(
     low, high = min(float(v.min()) for v in members), max(float(v.max()) for v in members)
     positions, texts = log_ticks(low, high, most=8)
     few = len(summary) <= 6
-    labels = [
-        f"<b>{words.escape(words.shortened(row.label, 16))}</b><br>n {words.count(row.n)}"
-        + (f"<br>median {words.number(row.median, 2)}" if few and not compact else "")
-        for row in _each(summary)
-    ]
+    labels = [_label(row, size=few or not compact, median=few and not compact) for row in _each(summary)]
     figure.update_xaxes(
         tickvals=list(range(len(summary))),
         ticktext=labels,
@@ -121,6 +117,12 @@ def _violins(
     )
     figure.update_yaxes(tickvals=positions, ticktext=texts)
     return figure
+
+
+def _label(row: Any, *, size: bool, median: bool) -> str:
+    label = f"<b>{words.escape(words.shortened(row.label, 16))}</b>"
+    label += f"<br>n {words.count(row.n)}" if size else ""
+    return label + (f"<br>median {words.number(row.median, 2)}" if median else "")
 
 
 def _box(figure: go.Figure, at: float, row: Any) -> None:

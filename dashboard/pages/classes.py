@@ -6,10 +6,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import show, words
+from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import ranking_sentence
 from dashboard.charts.violins import MOST_RIDGES, MOST_VIOLINS, by_class
 from dashboard.selection import DOUBT, Selection, current_selection
-from dashboard.summaries import summary_of
+from dashboard.summaries import chart_of, summary_of
 
 #: Rows of quantile dots on screen at once.
 MOST_DOTS = 60
@@ -48,16 +49,12 @@ def _figure(selection: Selection, summary: pd.DataFrame) -> None:
             st.info("No class has this in its name.")
             return
     height = 430 if len(shown) <= MOST_VIOLINS else 380
-    chart = by_class(
-        selection.lsi[rows],
-        selection.codes[rows],
-        data.classes,
-        data.colours,
-        shown,
-        noun=data.nouns[1],
-        height=height,
-    )
-    show.figure(chart, "classes")
+
+    def draw() -> Chart:
+        lsi, codes = selection.lsi[rows], selection.codes[rows]
+        return by_class(lsi, codes, data.classes, data.colours, shown, noun=data.nouns[1], height=height)
+
+    show.figure(chart_of(selection, "by class", draw, tuple(shown["label"])), "classes")
 
 
 def _searched(summary: pd.DataFrame) -> pd.DataFrame:

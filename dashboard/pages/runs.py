@@ -160,7 +160,7 @@ def _resume(name: str) -> None:
 
 
 def _start() -> None:
-    kinds = {"images": "Image folder", "features": "Feature file", "digits": "Bundled digits"}
+    kinds = {"images": "Image folder", "features": "Feature file", "digits": "Digits"}
     with show.card("start", "Start a run", "It runs as a process of its own on the machine of this dashboard."):
         kind = st.segmented_control(
             "Source", list(kinds), format_func=lambda key: kinds[key], default="images", required=True, key="new_kind"

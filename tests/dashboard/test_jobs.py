@@ -57,7 +57,7 @@ def test_a_started_run_finishes_on_its_own_and_says_what_it_did(store: RunStore)
     wait_for(lambda: not jobs.job(store.path("mine")).active, "the run to finish")
     finished = jobs.job(store.path("mine"))
     assert (finished.state, finished.arguments) == ("done", ["digits", "--name", "mine"])
-    assert "1,797 samples" in finished.log_tail()
+    wait_for(lambda: "1,797 samples" in finished.log_tail(), "its last words, printed after the state is written")
     assert len(store.open("mine").scores()) == 1797
     with pytest.raises(InputError, match="finished run"):
         jobs.start(["digits", "--name", "mine"], store)

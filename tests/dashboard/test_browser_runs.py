@@ -1,0 +1,93 @@
+"""The Runs page in a browser: start real runs, watch, cancel, and read why one failed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Served, visit
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+#: A run imports torch before it says anything; on a busy machine that takes a while.
+PATIENT = 120_000
+
+
+def status(served: Served, name: str) -> dict[str, object]:
+    return json.loads((served.cache / "runs" / name / "status.json").read_text(encoding="utf-8"))
+
+
+def choose_source(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name).click()
+
+
+def start(page: Page, name: str) -> None:
+    page.get_by_role("textbox", name="Name of the run").fill(name)
+    page.get_by_role("button", name="Start", exact=True).click()
+
+
+def features(path: Path, samples: int, dimension: int) -> Path:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 10, samples)
+    np.savez(path, features=random.normal(size=(samples, dimension)) + labels[:, None] * 0.05, labels=labels)
+    return path
+
+
+def test_a_run_started_from_the_page_survives_the_tab_and_can_be_opened(
+    served: Served, page: Page, tmp_path: Path
+) -> None:
+    file = features(tmp_path / "mine.npz", 400, 8)
+    visit(page, f"{served.address}/runs")
+    choose_source(page, "Feature file")
+    page.get_by_role("textbox", name="Feature file").fill(str(file))
+    start(page, "from-the-page")
+    expect(page.get_by_text("Going on now")).to_be_visible()
+    page.goto("about:blank")  # the tab is gone; the run is not
+    visit(page, f"{served.address}/runs")
+    expect(page.get_by_text("Going on now")).to_be_hidden(timeout=PATIENT)
+    assert status(served, "from-the-page")["state"] == "done"
+    assert len(pd.read_parquet(served.cache / "runs" / "from-the-page" / "scores.parquet")) == 400
+    visit(page, f"{served.address}/?run=from-the-page")
+    expect(page.locator(".lsi-count")).to_have_text("400 samples")
+
+
+def test_a_running_run_is_cancelled_from_the_page(served: Served, page: Page, tmp_path: Path) -> None:
+    file = features(tmp_path / "long.npz", 12_000, 200)
+    visit(page, f"{served.address}/runs")
+    choose_source(page, "Feature file")
+    page.get_by_role("textbox", name="Feature file").fill(str(file))
+    page.get_by_text("Settings", exact=True).click()
+    hessian = page.get_by_role("combobox", name="Hessian")
+    hessian.focus()
+    hessian.press("ArrowDown")
+    page.get_by_role("option", name="full").click()
+    expect(hessian).to_have_value("full")
+    start(page, "long")
+    page.get_by_role("button", name="Cancel", exact=True).click(timeout=PATIENT)
+    expect(page.get_by_text("Going on now")).to_be_hidden(timeout=PATIENT)
+    assert status(served, "long")["state"] == "cancelled"
+    expect(page.get_by_text("long cancelled:")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def test_what_is_wrong_is_said_and_nothing_starts(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/runs")
+    page.get_by_role("textbox", name="Folder of images").fill("/nowhere/films")
+    start(page, "digits")
+    expect(page.get_by_text("/nowhere/films is not there")).to_be_visible()
+    expect(page.get_by_text("there is a finished run called 'digits'")).to_be_visible()
+    assert not (served.cache / "runs" / "digits" / "job.json").exists()
+
+
+def test_why_a_run_failed_stands_on_the_page(served: Served, page: Page, tmp_path: Path) -> None:
+    broken = tmp_path / "<b>broken.npz"
+    broken.write_bytes(b"not an archive")
+    visit(page, f"{served.address}/runs")
+    choose_source(page, "Feature file")
+    page.get_by_role("textbox", name="Feature file").fill(str(broken))
+    start(page, "broken")
+    expect(page.get_by_text("broken failed:")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_test_id("stAlert").get_by_text("<b>broken.npz")).to_be_visible()
