@@ -1,0 +1,104 @@
+"""Training a probe as the paper does: full-batch gradient descent, Nesterov momentum, weight decay, fixed epochs.
+
+torch's convention, starting from a zero velocity b: with g = ∇(mean loss) + wd·θ,
+
+    b ← momentum·b + g,    θ ← θ − learning_rate · (g + momentum·b).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lsi_engine.errors import InputError, NotConverged
+
+#: Epochs at the end of a run in which an oscillation is looked for.
+OSCILLATION_WINDOW = 40
+#: Steps of an oscillating loss, relative to the loss, that are worth a complaint.
+OSCILLATION_SIZE = 1e-3
+
+
+@dataclass(frozen=True)
+class SgdSettings:
+    """Defaults are the paper's.
+
+    Attributes
+    ----------
+    learning_rate, momentum
+        Of Nesterov gradient descent on the mean loss.
+    epochs
+        Full-batch steps.
+    weight_decay
+        wd of the mean form; biases are decayed too.
+    """
+
+    learning_rate: float = 0.04
+    momentum: float = 0.9
+    epochs: int = 1000
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise InputError(f"learning_rate is {self.learning_rate}; it must be positive and finite (paper: 0.04)")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum is {self.momentum}; it must lie in 0 ≤ momentum < 1 (paper: 0.9)")
+        if isinstance(self.epochs, bool) or int(self.epochs) != self.epochs or self.epochs < 1:
+            raise InputError(f"epochs is {self.epochs}; a whole number of at least 1 is needed (paper: 1000)")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0 and finite (paper: 0.01)")
+
+    def descend_(self, weights: torch.Tensor, velocity: torch.Tensor, gradient: torch.Tensor) -> None:
+        """One step in place; ``gradient`` is that of the mean loss with weight decay already in it."""
+        velocity.mul_(self.momentum).add_(gradient)
+        weights.add_(gradient, alpha=-self.learning_rate)
+        weights.add_(velocity, alpha=-self.learning_rate * self.momentum)
+
+
+def initial_layers(sizes: Sequence[int], seed: int) -> list[torch.Tensor]:
+    """Weights of ``torch.nn.Linear`` layers in torch's default initialisation under ``seed``, in order.
+
+    ``sizes`` is (D, C) or (D, hidden, C). One float32 tensor ``(outputs, inputs + 1)`` a layer, bias last. torch's
+    own random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [torch.nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(sizes)]
+    return [torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach() for layer in layers]
+
+
+def check_training(losses: Sequence[float], settings: SgdSettings) -> None:
+    """Refuse a run whose loss rose or keeps jumping between two values: its weights mean nothing.
+
+    Parameters
+    ----------
+    losses
+        Mean loss, penalty included, before each step and after the last one.
+
+    Raises
+    ------
+    NotConverged
+        Saying what happened at which epoch, and what to change.
+    """
+    remedy = (
+        f"lower learning_rate (now {settings.learning_rate:g}) or scale the features (feature_scaling='standardize')"
+    )
+    for epoch, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise NotConverged(f"training diverged: the loss is {loss} at epoch {epoch}; {remedy}")
+    if losses[-1] > losses[0] * (1 + 1e-9):
+        raise NotConverged(f"training diverged: the loss rose from {losses[0]:.4g} to {losses[-1]:.4g}; {remedy}")
+    tail = losses[-OSCILLATION_WINDOW:]
+    if len(tail) < OSCILLATION_WINDOW:
+        return
+    steps = [after - before for before, after in itertools.pairwise(tail)]
+    turns = sum(1 for before, after in itertools.pairwise(steps) if before * after < 0)
+    size = sum(abs(step) for step in steps) / len(steps)
+    if turns > 0.8 * (len(steps) - 1) and size > OSCILLATION_SIZE * losses[-1]:
+        raise NotConverged(
+            f"training oscillates: over its last {OSCILLATION_WINDOW} epochs the loss goes up and down by "
+            f"{size:.2g} around {losses[-1]:.4g} every other step; {remedy}"
+        )
