@@ -33,13 +33,27 @@ from lsi_engine.samples.media import open_media
 SIZES = {"96": 96, "192": 192, "384": 384, "full": 4096}
 #: Images up to this size are shown as crisp pixels: enlarged by a whole factor, nearest neighbour, lossless.
 PIXEL_ART = 64
-PIXEL_ART_FULL = 512
+PIXEL_ART_FULL = 384
 _PRIVATE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 
 
 def image_url(run: Run, sample_id: str, size: str) -> str:
     """Where a sample's picture is served. The version in it lets the browser keep the picture for good."""
     return f"/image/{quote(run.name)}/{quote(sample_id, safe='')}/{size}?v={run.fingerprint[:16]}"
+
+
+@lru_cache(maxsize=32)
+def _pixel_art(folder: str, stamp: int) -> bool:
+    pictures = _pictures(folder, stamp)
+    try:
+        return pictures is not None and max(open_media(pictures.source, str(pictures.media.iloc[0])).size) <= PIXEL_ART
+    except InputError:
+        return False
+
+
+def is_pixel_art(run: Run) -> bool:
+    """Whether a run's pictures are tiny, judged by the first: then they are shown small, not blown up."""
+    return _pixel_art(str(run.path), (run.path / "samples.parquet").stat().st_mtime_ns)
 
 
 def media_routes() -> list[BaseRoute]:

@@ -109,7 +109,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     if (!item || performance.now() - state.since < SETTLE_MS) return;
     const note = state.noteFor === item.id ? part("note").value.trim() : "";
     state.outbox.push({
-      token: token(), action, sample_id: item.id, new_label: label, note,
+      run: data.run, token: token(), action, sample_id: item.id, new_label: label, note,
       reviewer: reviewer(), expected_revision: item.revision, given_label: item.given.name,
     });
     state.times.push(Date.now());
@@ -123,7 +123,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     if (state.undoing) return;
     state.undoing = true;
     state.times.pop();
-    state.outbox.push({ token: token(), action: "undo", sample_id: "", reviewer: reviewer() });
+    state.outbox.push({ run: data.run, token: token(), action: "undo", sample_id: "", reviewer: reviewer() });
     closeNote();
     draw();
     send();
@@ -231,6 +231,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const picture = face(item);
     if (item.src) {
       picture.loading = "eager";
+      picture.classList.toggle("tiny", item.tiny);
       picture.decoding = "sync";
     }
     stage.replaceChildren(head, picture);

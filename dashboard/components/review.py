@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard import words
 from dashboard.components.assets import text_of
 from dashboard.components.gallery import label_of, tile
-from dashboard.components.media import image_url
+from dashboard.components.media import image_url, is_pixel_art
 from dashboard.components.neighbours import nearest_typical
 from dashboard.data import RunData
 from lsi_engine.curation import Conflict, Decisions
@@ -101,6 +101,7 @@ def desk_item(
         numbers += [f"{same} {data.nouns[1]} in its group"] if same > 1 else []
     if data.run.modality == "image":
         made["src"] = image_url(data.run, sample_id, "full")
+        made["tiny"] = is_pixel_art(data.run)
     elif "text" in frame:
         made["text"] = str(sample["text"])
     made |= {

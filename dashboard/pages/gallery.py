@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
@@ -160,7 +159,7 @@ def _jump(selection: Selection, rows: NDArray[np.intp], per_page: int) -> None:
         value=None,
         step=1.0,
         format="%.1f",
-        placeholder="LSI percentile",
+        placeholder="Percentile",
         label_visibility="collapsed",
         key="gallery_jump",
         on_change=jump,
@@ -170,7 +169,7 @@ def _jump(selection: Selection, rows: NDArray[np.intp], per_page: int) -> None:
 
 
 def _pages(total: int, per_page: int, key: str, many: str) -> int:
-    """Draw first, back, number, forward, last and return the page (from 0); nothing when one page is enough."""
+    """Draw first, back, the place, next, last and return the page (from 0); nothing when one page is enough."""
     last = max(math.ceil(total / per_page) - 1, 0)
     page = min(int(st.session_state.get(key, 0)), last)
     st.session_state[key] = page
@@ -180,25 +179,13 @@ def _pages(total: int, per_page: int, key: str, many: str) -> int:
     def go(to: int) -> None:
         st.session_state[key] = to
 
-    steps: Sequence[tuple[str, str, int]] = (
-        ("first_page", "First page", 0),
-        ("chevron_left", "Page before", page - 1),
-        ("", f"Page {page + 1:,} of {last + 1:,}", page),
-        ("chevron_right", "Next page", page + 1),
-        ("last_page", "Last page", last),
-    )
+    steps = (("« First", 0), ("‹ Back", page - 1), ("", page), ("Next ›", page + 1), ("Last »", last))
     with st.container(horizontal=True, vertical_alignment="center", gap="xxsmall", key=f"pages_{key}", width="content"):
-        for icon, words_for_it, to in steps:
-            if not icon:
-                st.html(f'<span class="lsi-count">{words_for_it}</span>', width="content")
+        for name, to in steps:
+            if not name:
+                place = f"{many.capitalize()} page {page + 1:,} of {last + 1:,}"
+                st.html(f'<span class="lsi-count" role="status">{place}</span>', width="content")
                 continue
-            st.button(
-                "",
-                icon=f":material/{icon}:",
-                key=f"{key}_{icon}",
-                help=f"{words_for_it} of the {many}",
-                disabled=not 0 <= to <= last or to == page,
-                on_click=go,
-                args=(to,),
-            )
+            shut = not 0 <= to <= last or to == page
+            st.button(name, key=f"{key}_{name}", disabled=shut, on_click=go, args=(to,))
     return page

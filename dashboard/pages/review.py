@@ -51,7 +51,10 @@ def render() -> None:
         queue = QUEUES[by or "Suspects"]
         st.html(f'<span class="lsi-count">{queue.about}</span>', width="stretch")
         reviewer = reviewer_name()
-    outcome: Outcome = st.session_state.setdefault("review_outcome", Outcome())
+    run = f"{data.run.name}@{data.run.fingerprint}"
+    if st.session_state.get("review_run") != run:
+        st.session_state.update(review_run=run, review_outcome=Outcome(), review_seen=set())
+    outcome: Outcome = st.session_state["review_outcome"]
     for message in outcome.refused:
         st.error(words.markdown(message))
     if outcome.nothing_to_undo:
@@ -67,7 +70,7 @@ def render() -> None:
     result = desk()(
         key="review_desk",
         data={
-            "run": f"{data.run.name}@{data.run.fingerprint}",
+            "run": run,
             "reviewer": reviewer,
             "items": items,
             "total": len(waiting) + decided,
@@ -81,7 +84,7 @@ def render() -> None:
             "Z takes the last decision back.",
         },
         default={"outbox": []},
-        on_outbox_change=lambda: _take(log),
+        on_outbox_change=lambda: _take(run, log),
         on_focus_change=lambda: None,
     )
     if result.focus:
@@ -90,12 +93,16 @@ def render() -> None:
         st.rerun()
 
 
-def _take(log: Decisions) -> None:
-    """Record what the desk has sent, before the page is drawn again."""
+def _take(run: str, log: Decisions) -> None:
+    """Record what the desk has sent, before the page is drawn again.
+
+    An act on a run that was just left stays in the desk's storage until that run is opened again.
+    """
     state = st.session_state
     before: Outcome = state["review_outcome"]
     known = set(before.acknowledged)
-    outcome = record(log, [act for act in state["review_desk"].get("outbox") or [] if act["token"] not in known])
+    sent = state["review_desk"].get("outbox") or []
+    outcome = record(log, [act for act in sent if act["run"] == run and act["token"] not in known])
     # The desk drops an act once it sees its token; a few hundred cover everything it can still hold.
     outcome.acknowledged = [*before.acknowledged, *outcome.acknowledged][-500:]
     if not outcome.conflicts:
@@ -104,7 +111,7 @@ def _take(log: Decisions) -> None:
         state["review_focus"] = outcome.undone
     elif state.get("review_focus") in outcome.decided:
         del state["review_focus"]
-    state.setdefault("review_seen", set()).update(outcome.decided)
+    state["review_seen"].update(outcome.decided)
     if outcome.undone:
         state["review_seen"].discard(outcome.undone)
     state["review_outcome"] = outcome
@@ -119,7 +126,7 @@ def _queue(selection: Selection, queue: Queue) -> tuple[np.ndarray, int]:
     data, view, frame = selection.data, selection.view, selection.frame
     rows = order(data, queue.column, descending=True)
     if view.decisions:
-        seen = frame["sample_id"].isin(st.session_state.get("review_seen", set())).to_numpy()
+        seen = frame["sample_id"].isin(st.session_state["review_seen"]).to_numpy()
         member = selection.mask | (replace(view, decisions=()).mask(frame) & seen)
         open_ = selection.mask & ~seen
     else:

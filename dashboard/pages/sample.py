@@ -10,7 +10,7 @@ from dashboard import show, words
 from dashboard.components.assets import text_of
 from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample, review_sample
-from dashboard.components.media import image_url
+from dashboard.components.media import image_url, is_pixel_art
 from dashboard.components.neighbours import missing_features, nearest_typical
 from dashboard.components.probabilities import probability_bars
 from dashboard.components.ranking import ranked, rankings
@@ -104,12 +104,13 @@ def _picture(selection: Selection, row: int) -> None:
         if data.run.modality == "image":
             alt = words.escape(f"{data.nouns[0]} {sample_id}, labelled {sample['label']}")
             source = words.escape(image_url(data.run, sample_id, "full"))
+            fit = "scale-down" if is_pixel_art(data.run) else "contain"
             st.html(
                 '<div style="background:#1f2227;border-radius:12px;padding:14px;color:#d5dae0;font-size:.85rem">'
                 f'<div style="margin-bottom:10px">{words.escape(sample_id)}</div>'
                 f'<a href="{source}" target="_blank" title="Open in full size in a new tab">'
-                f'<img src="{source}" alt="{alt}" style="display:block;width:100%;max-height:66vh;'
-                'object-fit:contain;border-radius:4px"></a></div>'
+                f'<img src="{source}" alt="{alt}" style="display:block;width:100%;max-height:66vh;object-fit:{fit};'
+                'border-radius:4px"></a></div>'
             )
         elif "text" in selection.frame:
             st.html(

@@ -63,20 +63,20 @@ def test_the_grid_pages_through_any_score_and_jumps(served: Served, page: Page) 
     tiles = page.locator(".tile")
     expect(tiles).to_have_count(60)
     assert ids(tiles) == order[:60]
-    page.locator(".st-key-gallery_page_last_page button").click()
-    expect(page.get_by_text("Page 30 of 30")).to_be_visible()
+    page.get_by_role("button", name="Last »").click()
+    expect(page.get_by_text("Images page 30 of 30")).to_be_visible()
     expect(tiles).to_have_count(1797 - 29 * 60)
     assert ids(tiles) == order[29 * 60 :]
-    page.locator(".st-key-gallery_page_chevron_left button").click()
+    page.get_by_role("button", name="‹ Back").click()
     expect(tiles).to_have_count(60)
     assert ids(tiles) == order[28 * 60 : 29 * 60]
-    page.locator(".st-key-gallery_page_first_page button").click()
-    expect(page.get_by_text("Page 1 of 30")).to_be_visible()
+    page.get_by_role("button", name="« First").click()
+    expect(page.get_by_text("Images page 1 of 30")).to_be_visible()
 
     visit(page, f"{served.address}/gallery?run=digits-flipped&layout=Grid")
-    page.get_by_label("Go to LSI percentile").fill("50")
+    page.get_by_label("Go to LSI percentile", exact=True).fill("50")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Page 15 of 30")).to_be_visible()
+    expect(page.get_by_text("Images page 15 of 30")).to_be_visible()
     expect(page.locator(".tile .percentile", has_text=re.compile(r"^p50\.0$"))).to_have_count(1)
 
 

@@ -143,6 +143,7 @@ def test_what_was_not_yet_sent_is_sent_after_a_crash(
     run = json.loads((served.cache / "runs" / RUN / "provenance.json").read_text())["scores_fingerprint"]
     given = pd.read_parquet(served.cache / "runs" / RUN / "scores.parquet").set_index("sample_id")["label"]
     act = {
+        "run": f"{RUN}@{run}",
         "token": "left-behind",
         "action": "keep",
         "sample_id": queue[0],
