@@ -13,7 +13,8 @@ curvature, which is O(K/N) of the rest)
         = G⁻¹J_iᵀw_i + u,    u = G⁻¹b,  S_i = J_iG⁻¹J_iᵀ,  w_i = (I − F_iS_i)⁻¹(r_i + F_iJ_iu),
 
 so that the leave-one-out logits are f_i + S_iw_i + J_iu: only C × C blocks a sample are ever formed. The posterior
-precision is P = A + δI (or its diagonal), P₋ᵢ = P − J_iᵀF_iJ_i (or its diagonal), and
+precision is P = A + δI with P₋ᵢ = P − J_iᵀF_iJ_i, or their diagonals, for which the change of the other samples'
+curvature is followed to first order as well (:mod:`lsi_engine.laplace.diagonal`), and
 
     LSI_i = ½ Δ_iᵀP₋ᵢΔ_i  +  ½ [tr(P₋ᵢP⁻¹) − K − ln det(P₋ᵢP⁻¹)]    (paper, below Definition 2).
 """
@@ -25,7 +26,8 @@ from typing import Literal
 
 import torch
 
-from lsi_engine.laplace.curvature import QuadraticForms, class_covariance, ggn, ggn_diagonal, inverse
+from lsi_engine.laplace.curvature import QuadraticForms, class_covariance, ggn, inverse
+from lsi_engine.laplace.diagonal import DiagonalPosterior
 from lsi_engine.laplace.gaussian import x_minus_log1p
 from lsi_engine.probes.design import BLOCK_ROWS
 from lsi_engine.probes.linear import LinearProbe
@@ -123,10 +125,10 @@ def leave_one_out(
     del regularised, data_curvature
     u_energy = float((b * u).sum())  # uᵀGu
 
-    diagonal: torch.Tensor | None = None
+    diagonal: DiagonalPosterior | None = None
     delta_map: torch.Tensor | None = None
     if hessian == "diag":
-        diagonal = ggn_diagonal(design, p) + prior_precision
+        diagonal = DiagonalPosterior(design, p, basis, prior_precision, dtype=dtype, progress=progress)
         delta_map = g_inverse.to(dtype)
     del g_inverse
 
@@ -149,7 +151,9 @@ def leave_one_out(
         leverage[rows] = fs.diagonal(dim1=1, dim2=2).sum(dim=1)
         probabilities[rows] = torch.softmax(x64 @ probe.theta.T + shift @ basis.T, dim=1)
         if diagonal is not None and delta_map is not None:
-            mean_shift[rows], covariance[rows] = _diagonal_parts(x, p_block, w, u, basis, diagonal, delta_map)
+            kicks = (w.to(dtype)[:, :, None] * x[:, None, :]).flatten(1)
+            delta = (kicks @ delta_map).view(len(x), size, -1) + u.to(dtype)
+            mean_shift[rows], covariance[rows] = diagonal.parts(x, p_block, delta, shift)
         else:
             own = (shift * _apply(f, shift)).sum(dim=1)
             if precision is None:
@@ -200,30 +204,3 @@ def _full_covariance_part(p: torch.Tensor, basis: torch.Tensor, spread: torch.Te
     root = p.sqrt()[:, :, None] * (basis - (p @ basis)[:, None, :])
     relative = torch.linalg.eigvalsh(root @ spread @ root.transpose(1, 2))
     return x_minus_log1p(-relative).sum(dim=1) / 2
-
-
-def _diagonal_parts(
-    x: torch.Tensor,
-    p: torch.Tensor,
-    w: torch.Tensor,
-    u: torch.Tensor,
-    basis: torch.Tensor,
-    diagonal: torch.Tensor,
-    delta_map: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both parts for the diagonal posterior, whose coordinates are the C classes', not the contrasts'.
-
-    Needs Δ itself, element by element: one (n × RD')(RD' × RD') product.
-    """
-    dtype = x.dtype
-    n, size = w.shape
-    kicks = (w.to(dtype)[:, :, None] * x[:, None, :]).reshape(n, -1)
-    delta = (kicks @ delta_map).view(n, size, -1) + u.to(dtype)
-    squared = torch.matmul(basis.to(dtype), delta).square_()  # (n, C, D')
-    own = (p * (1 - p)).to(dtype)
-    x_squared = x.square()
-    whole = squared.view(n, -1) @ diagonal.to(dtype).view(-1)
-    itself = (own * torch.bmm(squared, x_squared[:, :, None])[:, :, 0]).sum(dim=1)
-    relative = own[:, :, None] * x_squared[:, None, :] / diagonal.to(dtype)
-    spread = x_minus_log1p(-relative).flatten(1).sum(dim=1)
-    return (whole - itself).to(torch.float64) / 2, spread.to(torch.float64) / 2

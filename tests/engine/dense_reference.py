@@ -133,7 +133,10 @@ class LeftOut:
 def one_newton_step(
     problem: Problem, theta: Array, wd: float, structure: str, delta: float, loo_prior: str = "rescaled"
 ) -> LeftOut:
-    """Leave-one-out by one dense Newton step from the optimum, every Hessian frozen at θ (engine.md §2)."""
+    """Leave-one-out by one dense Newton step from the optimum, with every Hessian frozen at θ.
+
+    The diagonal posterior's entries at θ₋ᵢ follow to first order, in their logarithm.
+    """
     x, y, samples = problem.design, problem.labels, len(problem.labels)
     data = curvature(theta, x)
     identity = np.eye(theta.size)
@@ -149,7 +152,11 @@ def one_newton_step(
         shift = np.linalg.solve(data - own + gamma * identity, push)
         precision, other = data + delta * identity, data - own + delta * identity
         if structure == "diag":
-            precision, other = np.diag(np.diag(precision)), np.diag(np.diag(other))
+            rest = np.arange(samples) != i
+            p, f = softmax(x[rest] @ theta.T), x[rest] @ shift.reshape(theta.shape).T
+            slope = (1 - 2 * p) * p * (f - (p * f).sum(axis=1, keepdims=True))
+            kept, change = ((weight.T @ np.square(x[rest])).ravel() for weight in (p * (1 - p), slope))
+            precision, other = np.diag(np.diag(precision)), np.diag(kept * np.exp(change / kept) + delta)
         moved = theta + shift.reshape(theta.shape)
         parts = kl(theta.ravel(), precision, moved.ravel(), other)
         rows.append((*parts, softmax(x[i : i + 1] @ moved.T)[0], np.trace(own @ whole_inverse)))

@@ -1,0 +1,96 @@
+"""The diagonal Laplace posterior of the linear softmax probe, and how it changes without one sample.
+
+Its precision is A + δ with A_cd = Σ_n a_nc x̃_nd², a_nc = p_nc (1 − p_nc), one entry a weight. Without sample i two
+things change, both of order 1/N: the sample's own term goes, and at θ₋ᵢ every other sample's a_nc is another. The
+second, to first order in Δ_i, is
+
+    Σ_{n≠i} t_nc x̃_nd²,    t_nc = (1 − 2p_nc) p_nc (f_c − Σ_k p_nk f_k),    f = J_nΔ_i,
+
+one fixed linear map of Δ_i less the sample's own response. It is applied to the logarithm, A → A exp(change / A),
+which agrees to first order and cannot turn a precision negative.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from lsi_engine.laplace.curvature import ggn_diagonal
+from lsi_engine.laplace.gaussian import x_minus_log1p
+from lsi_engine.probes.design import BLOCK_ROWS, Design
+from lsi_engine.progress import Progress, silent
+
+#: Largest change of a logarithm that is believed; beyond it the sample was all the curvature that there was.
+LARGEST_CHANGE = 5.0
+
+
+class DiagonalPosterior:
+    """Precision A + δ ``(C, D')`` and its response to a shift of the weights.
+
+    Parameters
+    ----------
+    probabilities
+        ``(N, C)`` float64 at θ.
+    basis
+        Contrasts Q ``(C, R)``; shifts are given in them.
+    dtype
+        Of the products; the precision itself is float64.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        probabilities: torch.Tensor,
+        basis: torch.Tensor,
+        prior_precision: float,
+        *,
+        dtype: torch.dtype,
+        progress: Progress = silent,
+    ) -> None:
+        self.basis = basis
+        self.data = ggn_diagonal(design, probabilities)
+        self.precision = self.data + prior_precision
+        (classes, size), columns = basis.shape, design.columns
+        response = torch.zeros(size * columns, classes, columns, dtype=torch.float64, device=basis.device)
+        for rows in design.row_blocks(BLOCK_ROWS):
+            x, p = design.block(rows, dtype), probabilities[rows]
+            squared = x.square()
+            slope = _slope(p, basis).to(dtype)  # (n, C, R)
+            for c in range(classes):
+                weighted = (slope[:, c, :, None] * x[:, None, :]).flatten(1)  # (n, R · D')
+                response[:, c] += weighted.T @ squared
+            progress("curvature", rows.stop, design.rows)
+        #: change of A, ``(R · D', C · D')``, for a shift of the weights
+        self.response = response.flatten(1).to(dtype)
+
+    def parts(
+        self, x: torch.Tensor, p: torch.Tensor, delta: torch.Tensor, logits: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both parts of LSI ``(n,)`` float64, for samples left out one at a time.
+
+        Parameters
+        ----------
+        x, p
+            ``(n, D')`` rows of X̃ and ``(n, C)`` probabilities of the left-out samples.
+        delta
+            ``(n, R, D')``: Δ of each, in the contrasts.
+        logits
+            ``(n, R)``: J_iΔ_i.
+        """
+        dtype = self.response.dtype
+        shift = torch.matmul(self.basis.to(dtype), delta)  # (n, C, D')
+        squared = x.square()[:, None, :]
+        own = (p * (1 - p)).to(dtype)[:, :, None] * squared
+        own_response = torch.einsum("ncr,nr->nc", _slope(p, self.basis), logits).to(dtype)[:, :, None] * squared
+        change = (delta.flatten(1) @ self.response).view_as(shift) - own_response
+        kept = (self.data.to(dtype) - own).clamp_(min=0)
+        exponent = torch.where(kept > 0, change / kept, 0).clamp_(-LARGEST_CHANGE, LARGEST_CHANGE)
+        added = kept * torch.expm1(exponent) - own
+        precision = self.precision.to(dtype)
+        mean_shift = ((precision + added) * shift.square()).flatten(1).sum(dim=1)
+        covariance = x_minus_log1p(added / precision).flatten(1).sum(dim=1)
+        return mean_shift.to(torch.float64) / 2, covariance.to(torch.float64) / 2
+
+
+def _slope(p: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+    """∂a_c / ∂f in the contrasts, ``(n, C, R)``."""
+    return ((1 - 2 * p) * p)[:, :, None] * (basis - (p @ basis)[:, None, :])
