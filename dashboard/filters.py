@@ -97,14 +97,14 @@ def _controls(data: RunData, view: View) -> None:
     )
     _choice("Decision", "f_decision", list(DECISIONS), view.decisions, "decisions")
     if "corrupted" in frame:
-        names = {None: "All", True: "Corrupted", False: "Uncorrupted"}
-        state["f_corrupted"] = view.corrupted
+        names = {"All": None, "Corrupted": True, "Uncorrupted": False}
+        state["f_corrupted"] = next(name for name, value in names.items() if value == view.corrupted)
         st.segmented_control(
             "Corruption",
             list(names),
-            format_func=lambda value: names[value],
+            required=True,
             key="f_corrupted",
-            on_change=lambda: update_view(corrupted=state["f_corrupted"]),
+            on_change=lambda: update_view(corrupted=names[state["f_corrupted"]]),
         )
     if "split" in frame:
         _choice("Split", "f_split", list(frame["split"].cat.categories), view.split, "split")

@@ -134,7 +134,8 @@ class View:
         for name, word in (("lsi", "LSI"), ("suspicion", "Suspicion")):
             limits = getattr(self, name)
             if limits is not None:
-                add(f"{word} {_range_words(limits)}", **{name: None})
+                top = math.inf if name == "lsi" else 1.0
+                add(f"{word} {_range_words(limits, top)}", **{name: None})
         if self.corrupted is not None:
             add("Corrupted only" if self.corrupted else "Uncorrupted only", corrupted=None)
         if self.search:
@@ -171,11 +172,12 @@ def _parse_range(text: str) -> Range | None:
     return limits if dots and limits[0] <= limits[1] else None  # NaN compares false
 
 
-def _range_words(limits: Range) -> str:
+def _range_words(limits: Range, top: float) -> str:
+    """A range of scores that lie between 0 and ``top``, ends that say nothing left out."""
     low, high = limits
-    if math.isinf(high):
+    if high >= top:
         return f"≥ {words.number(low)}"
-    if math.isinf(low) or low == 0:
+    if low <= 0:
         return f"≤ {words.number(high)}"
     return f"{words.number(low)} to {words.number(high)}"
 

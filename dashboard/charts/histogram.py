@@ -18,6 +18,8 @@ from dashboard.charts.chart import Chart, base, log_scores, log_ticks
 #: More classes than this cannot be told apart in a stack: their bars are drawn as one.
 MOST_STACKED = 12
 PERCENTILES = (50, 95, 99)
+#: Bins of a large run; fewer samples get fewer.
+MOST_BINS = 72
 
 
 def histogram(
@@ -28,7 +30,6 @@ def histogram(
     *,
     selected: tuple[float, float] | None = None,
     noun: str = "samples",
-    bins: int = 72,
     height: int = 330,
 ) -> Chart:
     """Counts of ``scores (N,)`` in bins of equal width in log10, by class.
@@ -47,6 +48,7 @@ def histogram(
     if not len(scores):
         return Chart(figure, pd.DataFrame({"from": [], "to": [], "count": []}), f"No {noun} to show.")
     logs, floored = log_scores(scores)
+    bins = int(np.clip(2 * len(scores) ** 0.5, 12, MOST_BINS))
     edges = np.linspace(*_limits(logs), bins + 1)
     stacked = len(classes) <= MOST_STACKED
     names = list(classes) if stacked else ["all classes"]
@@ -70,7 +72,7 @@ def histogram(
                 unselected={"marker": {"opacity": 0.35}},
             )
     tallest = int(counts.sum(axis=0).max())
-    _mark_percentiles(figure, scores, tallest)
+    _mark_percentiles(figure, scores, tallest, edges)
     _shade(figure, selected, edges)
     positions, texts = log_ticks(edges[0], edges[-1])
     figure.update_layout(dragmode="select", selectdirection="h", showlegend=stacked and len(names) > 1)
@@ -98,8 +100,11 @@ def selected_range(box: dict[str, list[float]], scores: NDArray[np.floating]) ->
         return 0.0, math.inf
     logs, _ = log_scores(scores)
     low, high = sorted(float(x) for x in box["x"][:2])
-    first, last = _limits(logs)
-    return (0.0 if low <= first else _short(10.0**low), math.inf if high >= last else _short(10.0**high))
+    # What is drawn at the lowest position may be zero, which has no logarithm: the range begins at zero there.
+    return (
+        0.0 if low <= logs.min() else _short(10.0**low),
+        math.inf if high >= logs.max() else _short(10.0**high),
+    )
 
 
 def _short(value: float) -> float:
@@ -112,7 +117,9 @@ def _limits(logs: NDArray[np.float64]) -> tuple[float, float]:
     return (low, high) if high - low > 1e-9 else (low - 0.5, high + 0.5)
 
 
-def _mark_percentiles(figure: go.Figure, scores: NDArray[np.floating], tallest: int) -> None:
+def _mark_percentiles(
+    figure: go.Figure, scores: NDArray[np.floating], tallest: int, edges: NDArray[np.float64]
+) -> None:
     values = np.percentile(scores, PERCENTILES)
     for position, (percent, value) in enumerate(zip(PERCENTILES, values, strict=True)):
         if value <= 0:
@@ -121,7 +128,9 @@ def _mark_percentiles(figure: go.Figure, scores: NDArray[np.floating], tallest: 
         line = {"color": theme.NEUTRAL, "width": 1, "dash": "dot"}
         figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=top, line=line)
         text = f"p{percent} {words.number(value)}"
-        figure.add_annotation(x=x, y=top, text=text, showarrow=False, xanchor="left", xshift=3)
+        at_the_end = x > edges[0] + 0.85 * (edges[-1] - edges[0])
+        anchor, shift = ("right", -3) if at_the_end else ("left", 3)
+        figure.add_annotation(x=x, y=top, text=text, showarrow=False, xanchor=anchor, xshift=shift)
 
 
 def _shade(figure: go.Figure, selected: tuple[float, float] | None, edges: NDArray[np.float64]) -> None:

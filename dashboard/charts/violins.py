@@ -128,7 +128,7 @@ def _label(row: Any, *, size: bool, median: bool) -> str:
 def _box(figure: go.Figure, at: float, row: Any) -> None:
     low, middle, high = (_log(getattr(row, name)) for name in ("p25", "median", "p75"))
     figure.add_scatter(
-        x=[at - 0.05, at + 0.05, at + 0.05, at - 0.05, at - 0.05],
+        x=[at - 0.06, at + 0.06, at + 0.06, at - 0.06, at - 0.06],
         y=[low, low, high, high, low],
         fill="toself",
         mode="lines",
@@ -137,7 +137,7 @@ def _box(figure: go.Figure, at: float, row: Any) -> None:
         hoverinfo="skip",
     )
     figure.add_scatter(
-        x=[at - 0.1, at, at + 0.1],
+        x=[at - 0.06, at, at + 0.06],
         y=[middle] * 3,
         mode="lines",
         line={"color": "#111", "width": 3},

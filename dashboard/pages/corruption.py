@@ -77,7 +77,7 @@ def _headlines(data: RunData, table: pd.DataFrame, count: int) -> None:
     with columns[0]:
         rate = count / len(data.frame)
         show.headline("corrupted", "Corrupted", words.count(count), f"{rate:.1%} of {words.count(len(data.frame))}")
-    wanted = [("AUROC", "AUROC"), ("average precision", "average precision")]
+    wanted = [("AUROC", "AUROC"), ("average precision", "avg. precision")]
     places = iter(columns[1:])
     for measure, (name, _, _) in MEASURES.items():
         for metric, said in wanted:
