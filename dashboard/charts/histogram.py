@@ -128,7 +128,7 @@ def _mark_percentiles(
         line = {"color": theme.NEUTRAL, "width": 1, "dash": "dot"}
         figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=top, line=line)
         text = f"p{percent} {words.number(value)}"
-        at_the_end = x > edges[0] + 0.85 * (edges[-1] - edges[0])
+        at_the_end = x > edges[0] + 0.93 * (edges[-1] - edges[0])
         anchor, shift = ("right", -3) if at_the_end else ("left", 3)
         figure.add_annotation(x=x, y=top, text=text, showarrow=False, xanchor=anchor, xshift=shift)
 

@@ -149,7 +149,7 @@ def _details(job: Job) -> None:
     log = job.log_tail()
     if log:
         with st.expander("What it printed", expanded=job.state == "failed"):
-            st.code(log, language=None)
+            st.code(log, language=None, wrap_lines=True)
 
 
 def _resume(name: str) -> None:
