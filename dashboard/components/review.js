@@ -5,6 +5,7 @@
 
 const SETTLE_MS = 250; // a second press sooner than this was meant for the sample before
 const MOST_CANDIDATES = 6;
+const RESEND_MS = 3000; // a message may be lost while the server is away; the log ignores what it knows
 
 const button = (key, text, act, className = "") => {
   const made = element("button", className);
@@ -68,8 +69,12 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     act.run();
   };
   document.addEventListener("keydown", keys, true);
+  const again = setInterval(() => state.outbox.length && send(), RESEND_MS);
   state.forget?.();
-  state.forget = () => document.removeEventListener("keydown", keys, true);
+  state.forget = () => {
+    document.removeEventListener("keydown", keys, true);
+    clearInterval(again);
+  };
   return () => state.forget?.();
 
   function send() {

@@ -7,6 +7,7 @@ about the position is kept elsewhere, so a reload, a crash or a second tab goes 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -87,6 +88,9 @@ def render() -> None:
         on_outbox_change=lambda: _take(run, log),
         on_focus_change=lambda: None,
     )
+    if _untaken(run, result.outbox):  # what a browser still held when it came back to a new session
+        _take(run, log)
+        st.rerun()
     if result.focus:
         st.session_state["review_focus"] = result.focus
         outcome.conflicts = [one for one in outcome.conflicts if one["sample_id"] != result.focus]
@@ -100,9 +104,7 @@ def _take(run: str, log: Decisions) -> None:
     """
     state = st.session_state
     before: Outcome = state["review_outcome"]
-    known = set(before.acknowledged)
-    sent = state["review_desk"].get("outbox") or []
-    outcome = record(log, [act for act in sent if act["run"] == run and act["token"] not in known])
+    outcome = record(log, _untaken(run, state["review_desk"].get("outbox")))
     # The desk drops an act once it sees its token; a few hundred cover everything it can still hold.
     outcome.acknowledged = [*before.acknowledged, *outcome.acknowledged][-500:]
     if not outcome.conflicts:
@@ -115,6 +117,11 @@ def _take(run: str, log: Decisions) -> None:
     if outcome.undone:
         state["review_seen"].discard(outcome.undone)
     state["review_outcome"] = outcome
+
+
+def _untaken(run: str, outbox: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    known = set(st.session_state["review_outcome"].acknowledged)
+    return [act for act in outbox or [] if act["run"] == run and act["token"] not in known]
 
 
 def _queue(selection: Selection, queue: Queue) -> tuple[np.ndarray, int]:

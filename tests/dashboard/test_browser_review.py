@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Served, visit
+from conftest import Served, _wait_until_up, environment, visit
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from lsi_engine.curation import Decisions
@@ -186,6 +190,48 @@ def test_two_reviewers_on_one_sample_see_the_conflict(
         assert (standing["action"], standing["reviewer"], standing["revision"]) == ("keep", "bob", 2)
     finally:
         other.context.close()
+
+
+def start(served: Served, port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """A second dashboard on the module's runs, for a test that kills it."""
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lsi_engine", "dashboard", "--port", str(port), "--headless"],
+            env=environment(served.cache),
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    _wait_until_up(f"http://127.0.0.1:{port}", process, log)
+    return process
+
+
+def test_decisions_made_while_the_server_is_dead_arrive_when_it_is_back(
+    served: Served, page: Page, log: Decisions, queue: list[str], tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = start(served, port, tmp_path)
+    try:
+        review = desk(page, Served(f"http://127.0.0.1:{port}", served.cache))
+        expect(review).to_have_attribute("data-sample", queue[0])
+        process.kill()
+        process.wait()
+        for key in "13":
+            press(page, key)
+        expect(review).to_have_attribute("data-sample", queue[2])
+        expect(review.locator(".saved")).to_have_text("saving …")
+        assert not {queue[0], queue[1]} & set(log.latest()["sample_id"])
+        process = start(served, port, tmp_path)
+        expect(review).to_have_attribute("data-unsaved", "0", timeout=60_000)
+        latest = log.latest().set_index("sample_id")["action"]
+        assert (latest[queue[0]], latest[queue[1]]) == ("keep", "drop")
+        assert len(log.history(queue[0])) == 1
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_reviewers_name_is_kept(served: Served, page: Page, log: Decisions, queue: list[str]) -> None:
