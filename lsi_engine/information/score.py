@@ -13,11 +13,9 @@ from numpy.typing import ArrayLike
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.information.closed_form import LooPrior, leave_one_out
-from lsi_engine.information.inputs import check_features, encode_labels
+from lsi_engine.information.problem import Problem, Scaling, one_of
 from lsi_engine.information.table import ScoreTable
-from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.linear import fit_linear_probe
-from lsi_engine.probes.softmax import SoftmaxObjective, as_targets
 from lsi_engine.progress import Progress, silent
 
 #: Below this many multiplications, double precision costs too little to be worth giving up.
@@ -35,7 +33,7 @@ def score(
     method: Literal["closed_form"] = "closed_form",
     prior_precision: float | Literal["weight_decay"] = "weight_decay",
     loo_prior: LooPrior = "rescaled",
-    feature_scaling: Literal["none", "standardize"] = "none",
+    feature_scaling: Scaling = "none",
     precision: Literal["auto", "float32", "float64"] = "auto",
     device: str | torch.device | None = None,
     tolerance: float = 1e-10,
@@ -99,60 +97,35 @@ def score(
     LsiWarning
         When a class has a single sample (without it the class is unknown to the probe).
     """
-    if method != "closed_form":
-        raise InputError(f"method {method!r} is not one of: closed_form")
-    if hessian not in ("diag", "full"):
-        raise InputError(f"hessian {hessian!r} is not one of: diag, full")
-    if feature_scaling not in ("none", "standardize"):
-        raise InputError(f"feature_scaling {feature_scaling!r} is not one of: none, standardize")
-    if loo_prior not in ("rescaled", "fixed"):
-        raise InputError(f"loo_prior {loo_prior!r} is not one of: rescaled, fixed")
-    if precision not in ("auto", "float32", "float64"):
-        raise InputError(f"precision {precision!r} is not one of: auto, float32, float64")
-    if not (np.isfinite(weight_decay) and weight_decay > 0):
-        raise InputError(f"weight_decay is {weight_decay}; the optimum needs a positive, finite one (paper: 0.01)")
-    checked = check_features(features)
-    count = len(checked)
-    codes, classes = encode_labels(labels, count)
-    delta = count * weight_decay if prior_precision == "weight_decay" else float(prior_precision)
-    if not (np.isfinite(delta) and delta > 0):
-        raise InputError(f"prior_precision is {prior_precision}; it must be positive and finite, or 'weight_decay'")
-
-    notes: list[str] = []
-    single = [str(classes[c]) for c in np.flatnonzero(np.bincount(codes) == 1)]
-    if single:
-        notes.append(
-            f"{len(single)} class(es) have a single sample ({', '.join(single[:5])}{'…' if len(single) > 5 else ''}): "
-            "left out, the class is unknown to the probe, so the suspicion of that sample means nothing"
-        )
-    on = (
-        torch.device(device)
-        if device is not None
-        else checked.device
-        if isinstance(checked, torch.Tensor)
-        else torch.device("cpu")
+    one_of("method", method, ("closed_form",))
+    one_of("hessian", hessian, ("diag", "full"))
+    one_of("loo_prior", loo_prior, ("rescaled", "fixed"))
+    one_of("precision", precision, ("auto", "float32", "float64"))
+    clock = _Stages()
+    problem = Problem.state(
+        features,
+        labels,
+        weight_decay=weight_decay,
+        prior_precision=prior_precision,
+        feature_scaling=feature_scaling,
+        device=device,
     )
-    reduced = (len(classes) - 1) * (checked.shape[1] + 1)
-    _check_memory(reduced, hessian, delta, count * weight_decay, on)
+    clock.done("scaling")
+    objective, notes = problem.objective, list(problem.notes)
+    count, device = objective.samples, objective.design.device
+    reduced = (objective.classes - 1) * objective.design.columns
+    _check_memory(reduced, hessian, problem.prior_precision, objective.ridge, device)
     single_precision = precision == "float32" or (
         precision == "auto" and count * float(reduced) ** 2 > DOUBLE_PRECISION_WORK
     )
 
-    clock = _Stages()
-    scaling = (
-        FeatureScaling.standardize(checked)
-        if feature_scaling == "standardize"
-        else FeatureScaling.identity(checked.shape[1])
-    )
-    objective = SoftmaxObjective(Design(checked, scaling, on), as_targets(codes, on), len(classes), weight_decay)
-    clock.done("scaling")
     probe = fit_linear_probe(objective, tolerance=tolerance, progress=progress)
     clock.done("fit")
     left_out = leave_one_out(
         objective,
         probe,
         hessian=hessian,
-        prior_precision=delta,
+        prior_precision=problem.prior_precision,
         loo_prior=loo_prior,
         dtype=torch.float32 if single_precision else torch.float64,
         progress=progress,
@@ -162,25 +135,25 @@ def score(
         lsi_mean_shift=left_out.mean_shift.cpu().numpy(),
         lsi_covariance=left_out.covariance.cpu().numpy(),
         probabilities=left_out.probabilities.cpu().numpy(),
-        codes=codes,
-        classes=classes,
+        codes=problem.codes,
+        classes=problem.classes,
         leverage=left_out.leverage.cpu().numpy(),
         weight=probe.weight.cpu().numpy(),
         bias=probe.bias.cpu().numpy(),
-        scaling=scaling,
+        scaling=problem.scaling,
         index=np.arange(count, dtype=np.int64),
         info={
             "method": method,
             "hessian": hessian,
             "loo_prior": loo_prior,
             "weight_decay": weight_decay,
-            "prior_precision": delta,
+            "prior_precision": problem.prior_precision,
             "feature_scaling": feature_scaling,
             "precision": "float32" if single_precision else "float64",
-            "device": str(on),
+            "device": str(device),
             "samples": count,
-            "dimension": int(checked.shape[1]),
-            "classes": len(classes),
+            "dimension": objective.design.dimension,
+            "classes": objective.classes,
             "gradient_norm": probe.gradient_norm,
             "newton_steps": probe.newton_steps,
             "loss": probe.loss,
@@ -219,9 +192,9 @@ def _check_memory(reduced: int, hessian: str, delta: float, ridge: float, device
     available = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     if needed > 0.9 * available:
         raise InputError(
-            f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)); about "
-            f"{needed / 2**30:.1f} GiB are needed and {available / 2**30:.1f} GiB are free. Reduce the features' "
-            "dimension (for example by PCA) or score fewer classes at a time"
+            f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)); about {needed / 2**30:.1f} GiB "
+            f"are needed and {available / 2**30:.1f} GiB are free. Reduce the features' dimension (for example by "
+            "PCA) or score fewer classes at a time"
         )
 
 
