@@ -34,12 +34,14 @@ SIZES = {"96": 96, "192": 192, "384": 384, "full": 4096}
 #: Images up to this size are shown as crisp pixels: enlarged by a whole factor, nearest neighbour, lossless.
 PIXEL_ART = 64
 PIXEL_ART_FULL = 384
+#: Raise when `encode` draws differently: kept pictures, on the disk and in browsers, are then made again.
+ENCODING = 1
 _PRIVATE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 
 
 def image_url(run: Run, sample_id: str, size: str) -> str:
     """Where a sample's picture is served. The version in it lets the browser keep the picture for good."""
-    return f"/image/{quote(run.name)}/{quote(sample_id, safe='')}/{size}?v={run.fingerprint[:16]}"
+    return f"/image/{quote(run.name)}/{quote(sample_id, safe='')}/{size}?v={ENCODING}-{run.fingerprint[:16]}"
 
 
 @lru_cache(maxsize=32)
@@ -120,7 +122,7 @@ def _answer(name: str, sample_id: str, size: str, known: str | None, versioned: 
     if pictures is None or found is None:
         return PlainTextResponse("no such picture", 404, _PRIVATE)
     media, content = found
-    tag = f'"{content}-{size}"'
+    tag = f'"{content}-{size}-{ENCODING}"'
     keep = "private, max-age=31536000, immutable" if versioned else "private, no-cache"
     headers = _PRIVATE | {"ETag": tag, "Cache-Control": keep}
     if known == tag:
@@ -134,7 +136,7 @@ def _answer(name: str, sample_id: str, size: str, known: str | None, versioned: 
 
 def _picture(source: dict[str, Any], media: str, content: str, size: str) -> bytes:
     """The kept WebP, or a fresh one, which is then kept; a cache that cannot be written is no error."""
-    kept = RunStore().cache / "thumbnails" / content[:2] / f"{content}-{size}.webp"
+    kept = RunStore().cache / "thumbnails" / content[:2] / f"{content}-{size}-{ENCODING}.webp"
     try:
         return kept.read_bytes()
     except OSError:

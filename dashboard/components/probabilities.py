@@ -21,7 +21,7 @@ def probability_bars(data: RunData, probabilities: NDArray[np.floating]) -> None
         rest = float(probabilities[order[BARS:]].sum())
         lines.append(_bar(f"{len(order) - BARS} others", "#8a8f98", rest))
     st.html(
-        '<div style="display:grid;grid-template-columns:minmax(4.5em,max-content) 1fr 4.2em;gap:.35rem .8rem;'
+        '<div style="display:grid;grid-template-columns:fit-content(45%) 1fr 4.2em;gap:.35rem .8rem;'
         f'align-items:center;font-size:.9rem">{"".join(lines)}</div>'
     )
 

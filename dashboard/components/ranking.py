@@ -53,3 +53,9 @@ def ranked(selection: Selection, column: str, *, descending: bool) -> NDArray[np
     """Row numbers of the samples that the view keeps, by ``column``."""
     rows = order(selection.data, column, descending=descending)
     return rows[selection.mask[rows]]
+
+
+def percentile(values: NDArray[np.floating], value: float) -> float:
+    """Where ``value``, one of ``values (n,)``, lies among them: 0 the lowest, 100 the highest, ties share the mean."""
+    below, ties = int((values < value).sum()), int((values == value).sum())
+    return 100.0 * (below + (ties - 1) / 2) / max(len(values) - 1, 1)

@@ -11,7 +11,8 @@ const button = (key, text, act, className = "") => {
   const made = element("button", className);
   made.type = "button";
   if (key) made.append(element("kbd", "", key));
-  made.append(text);
+  made.append(element("span", "text", text));
+  made.title = text;
   made.onclick = (event) => event.detail <= 1 && act();
   return made;
 };

@@ -13,7 +13,7 @@ from dashboard.components.links import open_sample, review_sample
 from dashboard.components.media import image_url, is_pixel_art
 from dashboard.components.neighbours import missing_features, nearest_typical
 from dashboard.components.probabilities import probability_bars
-from dashboard.components.ranking import ranked, rankings
+from dashboard.components.ranking import percentile, ranked, rankings
 from dashboard.data import RunData
 from dashboard.selection import Selection, current_selection
 from lsi_engine.curation import Decisions
@@ -134,7 +134,7 @@ def _facts(selection: Selection, row: int) -> None:
 
 
 def _scores(frame: pd.DataFrame, row: int) -> None:
-    """Every score with its percentile in the run and in the given class: the share of samples below it."""
+    """Every score with its percentile in the run and in the given class: 0 the lowest, 100 the highest."""
     same = (frame["label"] == frame["label"].iloc[row]).to_numpy()
     lines = []
     for ranking in rankings(frame).values():
@@ -143,8 +143,8 @@ def _scores(frame: pd.DataFrame, row: int) -> None:
         lines.append(
             f"<tr><th scope=row>{ranking.name}<small>high: {ranking.first}</small></th>"
             f"<td>{words.number(float(value), 4)}</td>"
-            f"<td>p{100 * float((values < value).mean()):.1f}</td>"
-            f"<td>p{100 * float((values[same] < value).mean()):.1f}</td></tr>"
+            f"<td>p{percentile(values, value):.1f}</td>"
+            f"<td>p{percentile(values[same], value):.1f}</td></tr>"
         )
     st.html(
         f"<style>{text_of('scores.css')}</style><table class=lsi-scores><thead><tr><th>Score</th><th>Value</th>"

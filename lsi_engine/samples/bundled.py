@@ -13,9 +13,6 @@ from PIL import Image
 from lsi_engine.samples.media import UnreadableMedia, content_key
 from lsi_engine.samples.sample_set import SampleSet
 
-#: Edge of a digit as it is opened: 8 × 8 pixels, each drawn as a crisp 28 × 28 square.
-DISPLAY_EDGE = 224
-
 
 @cache
 def _digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -55,7 +52,7 @@ def read_digit(source: dict[str, Any], media: str) -> bytes:
 
 
 def decode_digit(payload: bytes) -> Image.Image:
-    """Dark ink on white, as it was written."""
+    """Dark ink on white, as it was written; 8 × 8, whoever shows it enlarges it."""
     ink = np.frombuffer(payload, np.uint8).reshape(8, 8)
     grey = (255 - ink.astype(np.uint16) * 255 // 16).astype(np.uint8)
-    return Image.fromarray(grey).resize((DISPLAY_EDGE, DISPLAY_EDGE), Image.Resampling.NEAREST)
+    return Image.fromarray(grey)
