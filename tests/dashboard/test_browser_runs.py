@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Served, visit
+from conftest import Served, settled, visit
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -20,8 +20,12 @@ def status(served: Served, name: str) -> dict[str, object]:
     return json.loads((served.cache / "runs" / name / "status.json").read_text(encoding="utf-8"))
 
 
-def choose_source(page: Page, name: str) -> None:
-    page.get_by_role("radio", name=name).click()
+def choose_feature_file(page: Page, file: Path) -> None:
+    page.get_by_role("radio", name="Feature file").click()
+    # The fields of the source chosen before are gone once the page is drawn again.
+    expect(page.get_by_role("textbox", name="Folder of images")).to_have_count(0)
+    settled(page)
+    page.get_by_role("textbox", name="Feature file").fill(str(file))
 
 
 def start(page: Page, name: str) -> None:
@@ -41,8 +45,7 @@ def test_a_run_started_from_the_page_survives_the_tab_and_can_be_opened(
 ) -> None:
     file = features(tmp_path / "mine.npz", 400, 8)
     visit(page, f"{served.address}/runs")
-    choose_source(page, "Feature file")
-    page.get_by_role("textbox", name="Feature file").fill(str(file))
+    choose_feature_file(page, file)
     start(page, "from-the-page")
     expect(page.get_by_text("Going on now")).to_be_visible()
     page.goto("about:blank")  # the tab is gone; the run is not
@@ -57,8 +60,7 @@ def test_a_run_started_from_the_page_survives_the_tab_and_can_be_opened(
 def test_a_running_run_is_cancelled_from_the_page(served: Served, page: Page, tmp_path: Path) -> None:
     file = features(tmp_path / "long.npz", 12_000, 200)
     visit(page, f"{served.address}/runs")
-    choose_source(page, "Feature file")
-    page.get_by_role("textbox", name="Feature file").fill(str(file))
+    choose_feature_file(page, file)
     page.get_by_text("Settings", exact=True).click()
     hessian = page.get_by_role("combobox", name="Hessian")
     hessian.focus()
@@ -86,8 +88,7 @@ def test_why_a_run_failed_stands_on_the_page(served: Served, page: Page, tmp_pat
     broken = tmp_path / "<b>broken.npz"
     broken.write_bytes(b"not an archive")
     visit(page, f"{served.address}/runs")
-    choose_source(page, "Feature file")
-    page.get_by_role("textbox", name="Feature file").fill(str(broken))
+    choose_feature_file(page, broken)
     start(page, "broken")
     expect(page.get_by_text("broken failed:")).to_be_visible(timeout=PATIENT)
     expect(page.get_by_test_id("stAlert").get_by_text("<b>broken.npz")).to_be_visible()
