@@ -37,8 +37,7 @@ from lsi_engine.progress import Progress, silent
 LooPrior = Literal["rescaled", "fixed"]
 
 #: δ and γ this close (relatively) are treated as equal in the full posterior: one factorisation instead of three.
-#: With
-#: δ = N·wd and γ = (N − 1)·wd the difference is 1/N, far below the O(K/N) that the closed form leaves out anyway.
+#: With δ = N·wd and γ = (N − 1)·wd the difference is 1/N, far below the O(K/N) that the closed form leaves out.
 SAME_PRIOR = 1e-3
 #: Elements of a block's largest temporary, (rows, C, D').
 BLOCK_ELEMENTS = 1 << 24
@@ -54,8 +53,7 @@ class LeaveOneOut:
         ``(N,)`` nats: the two parts of LSI.
     leverage
         ``(N,)`` tr(F_i S_i): the share of its own fitted logits that the sample determines; they sum to the probe's
-        effective
-        number of parameters.
+        effective number of parameters.
     probabilities
         ``(N, C)`` class probabilities of the probe trained without the sample.
     """
@@ -164,7 +162,7 @@ def leave_one_out(
                 whole = whole + precision.constant
                 spread = precision.covariance(x)
             mean_shift[rows] = (whole - own) / 2
-            covariance[rows] = _full_covariance_part(p_block, basis, spread)
+            covariance[rows] = covariance_part(p_block, basis, spread)
         progress("scores", rows.stop, objective.samples)
     return LeaveOneOut(mean_shift, covariance, leverage, probabilities)
 
@@ -196,7 +194,7 @@ def _full_precision(
     )
 
 
-def _full_covariance_part(p: torch.Tensor, basis: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+def covariance_part(p: torch.Tensor, basis: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
     """½ Σ (x − log1p x) over the eigenvalues x of −F^½ (J P⁻¹ Jᵀ) F^½.
 
     F = BᵀB with B = diag(√p)(I − 1pᵀ)Q, which needs no factorisation of the nearly singular F.

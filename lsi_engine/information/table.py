@@ -33,9 +33,8 @@ class ScoreTable:
 
     - ``lsi`` (nats, ≥ 0) is **informativeness**: how much the probe's posterior would change without the sample.
       High also for rare, atypical and useful samples; it does not say that a label is wrong.
-    - ``suspicion`` (0 to 1) is **label doubt**: 1 − the probability that a probe trained without the sample gives to
-    its label.
-      It looks at the label only; an atypical sample with a plain label has low suspicion.
+    - ``suspicion`` (0 to 1) is **label doubt**: 1 − the probability that a probe trained without the sample gives
+      to its label. It looks at the label only; an atypical sample with a plain label has low suspicion.
 
     Attributes
     ----------

@@ -93,10 +93,8 @@ def _assemble(blocks: torch.Tensor, size: int, columns: int) -> torch.Tensor:
 class QuadraticForms:
     """``x ↦ J B Jᵀ`` with J = I_R ⊗ x̃ᵀ for a symmetric B ``(R·D', R·D')``, for many rows at once.
 
-    Element (a, b) of the result is x̃ᵀ B_ab x̃, in which only the symmetric part of the block B_ab counts, so each
-    block is
-    folded onto its panels on and above the diagonal once, and a block of rows costs R(R+1)/2 · D'² (1 + 1/panels)
-    flop a row.
+    Element (a, b) of the result is x̃ᵀ B_ab x̃, in which only the symmetric part of the block B_ab counts. Each block
+    is folded once onto its panels on and above the diagonal; a row then costs R(R + 1)/2 · D'² (1 + 1/panels) flop.
     """
 
     def __init__(self, matrix: torch.Tensor, size: int, dtype: torch.dtype) -> None:
