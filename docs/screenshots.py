@@ -21,7 +21,7 @@ PICTURES = (
     ("corruption", "corruption", "digits-flipped"),
     ("export", "export", "digits-flipped"),
 )
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 def main(url: str) -> None:

@@ -1,0 +1,88 @@
+"""The closed form against the floor of its own arithmetic.
+
+``python -m benchmarks.closed_form [--features FILE.npz] [--samples N --dimension D --classes C] [--hessian full]``
+
+The floor is the number of floating-point operations of the method's products and factorisations, each at the rate of a
+plain matrix product of that precision measured in the same run. Without ``--features`` the data are synthetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import numpy as np
+import torch
+
+from benchmarks.machine import describe, product_rate
+from lsi_engine import score
+from lsi_engine.laplace.curvature import PANEL
+
+
+def operations(samples: int, dimension: int, classes: int, hessian: str) -> tuple[float, float]:
+    """Flop of the streamed products (float32) and of the factorisations (float64)."""
+    columns, size = dimension + 1, classes - 1
+    pairs = size * (size + 1) / 2
+    # Symmetric blocks are computed on and above the diagonal of their panels only.
+    widths = [min(PANEL, columns - start) for start in range(0, columns, PANEL)]
+    block = sum(width * (columns - start) for width, start in zip(widths, range(0, columns, PANEL), strict=True))
+    forms = 2 * samples * pairs * block
+    unknowns = size * columns
+    products = 2 * forms  # the Hessian and the quadratic forms
+    if hessian == "diag":
+        products += 2 * samples * unknowns**2  # every Δ itself
+    return products, unknowns**3 * (1 / 3 + 1 + 2)  # Cholesky, triangular inverse, its square
+
+
+def synthetic(samples: int, dimension: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Overlapping classes with correlated features and a tenth of the labels wrong."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, classes, samples)
+    mixing = random.normal(size=(dimension, dimension), scale=dimension**-0.5).astype(np.float32)
+    centres = random.normal(size=(classes, dimension)).astype(np.float32)
+    features = np.empty((samples, dimension), np.float32)
+    for start in range(0, samples, 8192):
+        rows = slice(start, start + 8192)
+        noise = random.standard_normal((len(labels[rows]), dimension), np.float32)
+        features[rows] = 0.3 * centres[labels[rows]] + noise @ mixing
+    wrong = random.random(samples) < 0.1
+    labels[wrong] = random.integers(0, classes, int(wrong.sum()))
+    return features, labels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", help=".npz with features and labels")
+    parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--dimension", type=int, default=256)
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--hessian", choices=("diag", "full"), default="full")
+    arguments = parser.parse_args()
+    print(describe())
+    if arguments.features:
+        with np.load(arguments.features, allow_pickle=False) as archive:
+            features, labels = archive["features"], archive["labels"]
+    else:
+        features, labels = synthetic(arguments.samples, arguments.dimension, arguments.classes)
+    samples, dimension = features.shape
+    classes = len(np.unique(labels))
+
+    before = product_rate(torch.float32), product_rate(torch.float64)
+    started = time.perf_counter()
+    table = score(features, labels, hessian=arguments.hessian, feature_scaling="standardize", precision="float32")
+    seconds = time.perf_counter() - started
+    after = product_rate(torch.float32), product_rate(torch.float64)
+    single, double = ((a + b) / 2 for a, b in zip(before, after, strict=True))
+    products, factorisations = operations(samples, dimension, classes, arguments.hessian)
+    floor = products / single + factorisations / double
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{samples:,} × {dimension} × {classes}, {arguments.hessian}: {seconds:.1f} s, {table.info['seconds']}")
+    print(f"plain products: {single / 1e9:.0f} Gflop/s float32, {double / 1e9:.0f} float64; floor {floor:.1f} s")
+    print(
+        f"ratio to the floor {seconds / floor:.2f}; peak memory {peak:.2f} GiB; |g| {table.info['gradient_norm']:.1e}"
+    )
+
+
+if __name__ == "__main__":
+    main()
