@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import psutil
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.information.closed_form import LooPrior, leave_one_out
+from lsi_engine.information.memory import require_memory
 from lsi_engine.information.problem import Problem, Scaling, one_of
+from lsi_engine.information.retrain import Shards
+from lsi_engine.information.seeds import check_seeds
 from lsi_engine.information.table import ScoreTable
+from lsi_engine.information.trained import TrainedScores, check_samples, trained_scores
 from lsi_engine.probes.linear import fit_linear_probe
+from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.progress import Progress, silent
 
 #: Below this many multiplications, double precision costs too little to be worth giving up.
@@ -30,20 +35,30 @@ def score(
     *,
     weight_decay: float = 0.01,
     hessian: Literal["diag", "full"] = "diag",
-    method: Literal["closed_form"] = "closed_form",
+    method: Literal["closed_form", "trajectory", "retrain"] = "closed_form",
     prior_precision: float | Literal["weight_decay"] = "weight_decay",
     loo_prior: LooPrior = "rescaled",
     feature_scaling: Scaling = "none",
     precision: Literal["auto", "float32", "float64"] = "auto",
     device: str | torch.device | None = None,
     tolerance: float = 1e-10,
+    samples: ArrayLike | None = None,
+    learning_rate: float = 0.04,
+    momentum: float = 0.9,
+    epochs: int = 1000,
+    seeds: int | Sequence[int] = 1,
+    initial_weights: Sequence[ArrayLike] | None = None,
+    probe: Literal["linear"] | int = "linear",
+    score_epochs: Sequence[int] = (),
+    shards: Shards | None = None,
     progress: Progress = silent,
 ) -> ScoreTable:
     """Laplace Sample Information of every sample: KL(posterior with it ‖ posterior without it), Definition 2 of the
     paper.
 
-    The probe is one linear softmax layer on the features, trained to the optimum of the **mean** cross-entropy +
-    (weight_decay / 2)‖θ‖², bias decayed too.
+    The probe is one linear softmax layer on the features (or a ReLU layer before it), trained on the **mean**
+    cross-entropy + (weight_decay / 2)‖θ‖², bias decayed too: to its optimum for ``method="closed_form"``, by
+    ``epochs`` full-batch steps of Nesterov gradient descent for the other methods.
 
     Parameters
     ----------
@@ -60,7 +75,9 @@ def score(
         Structure of the Laplace posterior's precision. ``"diag"`` (the paper's default) keeps its diagonal;
         ``"full"`` keeps everything. The leave-one-out shift always uses the full Hessian.
     method
-        ``"closed_form"``: exact leave-one-out of the converged probe up to O(K/N).
+        ``"closed_form"``: exact leave-one-out of the converged linear probe up to O(K/N). ``"retrain"``: every
+        leave-one-out probe really trained, as in the paper; any probe. ``"trajectory"``: linearised training dynamics
+        of the linear probe, for trainings that stop far from the optimum and are too many to repeat.
     prior_precision
         δ added to the summed curvature, the same in both posteriors: ``"weight_decay"`` for N·wd (the Hessian of what
         was
@@ -80,6 +97,23 @@ def score(
     tolerance
         Of the fit; see :func:`lsi_engine.probes.linear.fit_linear_probe`.
 
+    samples
+        Rows to leave out; the table then has those rows only, in that order. All when ``None``.
+    learning_rate, momentum, epochs
+        Of ``"retrain"`` and ``"trajectory"`` (defaults: the paper's).
+    seeds
+        Of the initial weights: a number k (seeds 5 … 4 + k, as in the paper's code) or the seeds themselves. Columns
+        are means over seeds; ``table.seed_scores`` keeps each.
+    initial_weights
+        ``(W (C, D), b (C,))``, or ``(W₁, b₁, W₂, b₂)`` with a hidden layer: where every training starts instead.
+        Classes in sorted order.
+    probe
+        ``"linear"``, or the width of a hidden ReLU layer (``"retrain"`` only).
+    score_epochs
+        Epochs at which ``"retrain"`` also takes LSI, in the same pass; ``table.seed_scores`` keeps them.
+    shards
+        Where ``"retrain"`` keeps finished work and finds it again: a dictionary, or a mapping that writes to disk.
+
     Returns
     -------
     ScoreTable
@@ -90,17 +124,22 @@ def score(
     InputError
         For features or labels that cannot be scored; names the row.
     NotConverged
-        When the fit does not reach its optimum, where a closed form would be wrong.
+        When the fit does not reach its optimum, where a closed form would be wrong; when training diverges,
+        oscillates or switches every hidden unit off.
 
     Warns
     -----
     LsiWarning
-        When a class has a single sample (without it the class is unknown to the probe).
+        When a class has a single sample (without it the class is unknown to the probe), or scores disagree from seed
+        to seed.
     """
-    one_of("method", method, ("closed_form",))
+    one_of("method", method, ("closed_form", "trajectory", "retrain"))
     one_of("hessian", hessian, ("diag", "full"))
     one_of("loo_prior", loo_prior, ("rescaled", "fixed"))
     one_of("precision", precision, ("auto", "float32", "float64"))
+    hidden = _hidden_width(probe, method)
+    chosen_seeds = check_seeds(seeds)
+    settings = SgdSettings(learning_rate, momentum, epochs, weight_decay)
     clock = _Stages()
     problem = Problem.state(
         features,
@@ -111,14 +150,85 @@ def score(
         device=device,
     )
     clock.done("scaling")
-    objective, notes = problem.objective, list(problem.notes)
-    count, device = objective.samples, objective.design.device
-    reduced = (objective.classes - 1) * objective.design.columns
-    _check_memory(reduced, hessian, problem.prior_precision, objective.ridge, device)
-    single_precision = precision == "float32" or (
-        precision == "auto" and count * float(reduced) ** 2 > DOUBLE_PRECISION_WORK
-    )
+    objective = problem.objective
+    index = check_samples(samples, objective.samples)
+    info = {
+        "method": method,
+        "hessian": hessian,
+        "loo_prior": loo_prior,
+        "weight_decay": weight_decay,
+        "prior_precision": problem.prior_precision,
+        "feature_scaling": feature_scaling,
+        "device": str(objective.design.device),
+        "samples": objective.samples,
+        "left_out": len(index),
+        "dimension": objective.design.dimension,
+        "classes": objective.classes,
+    }
+    if method == "closed_form":
+        if len(chosen_seeds) > 1 or initial_weights is not None:
+            raise InputError("the optimum that closed_form scores depends on no seed and no initial_weights")
+        table = _closed_form(problem, hessian, loo_prior, precision, tolerance, index, info, clock, progress)
+        notes = list(problem.notes)
+    else:
+        if loo_prior != "rescaled":
+            raise InputError(f"method {method!r} trains on the mean loss, so loo_prior can only be 'rescaled'")
+        trained = trained_scores(
+            problem,
+            settings,
+            method=method,
+            hidden=hidden,
+            hessian=hessian,
+            samples=index,
+            seeds=chosen_seeds,
+            initial_weights=initial_weights,
+            score_epochs=score_epochs,
+            precision=precision,
+            shards=shards,
+            progress=progress,
+        )
+        clock.done("scores")
+        table = _trained_table(problem, trained, index, info)
+        notes = [*problem.notes, *trained.notes]
+    table.info["seconds"] = clock.seconds
+    lowest, highest = float(table.lsi.min()), float(table.lsi.max())
+    if lowest < -NEGATIVE_TOLERANCE * max(highest, 1e-300):
+        notes.append(
+            f"the lowest LSI is {lowest:.3g}; a divergence cannot be negative: please report this, with the settings"
+        )
+    for note in notes:
+        warnings.warn(note, LsiWarning, stacklevel=2)
+    table.info["warnings"] = notes
+    return table
 
+
+def _hidden_width(probe: str | int, method: str) -> int | None:
+    if probe == "linear":
+        return None
+    if isinstance(probe, bool) or not isinstance(probe, int | np.integer) or probe < 1:
+        raise InputError(f"probe {probe!r} is neither 'linear' nor the width of a hidden layer")
+    if method != "retrain":
+        raise InputError(f"a probe with a hidden layer has no {method}: use method='retrain'")
+    return int(probe)
+
+
+def _closed_form(
+    problem: Problem,
+    hessian: Literal["diag", "full"],
+    loo_prior: LooPrior,
+    precision: str,
+    tolerance: float,
+    index: NDArray[np.int64],
+    info: dict[str, Any],
+    clock: _Stages,
+    progress: Progress,
+) -> ScoreTable:
+    objective = problem.objective
+    reduced = (objective.classes - 1) * objective.design.columns
+    _check_memory(reduced, hessian, problem.prior_precision, objective.ridge, objective.design.device)
+    single_precision = precision == "float32" or (
+        precision == "auto" and objective.samples * float(reduced) ** 2 > DOUBLE_PRECISION_WORK
+    )
     probe = fit_linear_probe(objective, tolerance=tolerance, progress=progress)
     clock.done("fit")
     left_out = leave_one_out(
@@ -131,44 +241,46 @@ def score(
         progress=progress,
     )
     clock.done("scores")
-    table = ScoreTable(
-        lsi_mean_shift=left_out.mean_shift.cpu().numpy(),
-        lsi_covariance=left_out.covariance.cpu().numpy(),
-        probabilities=left_out.probabilities.cpu().numpy(),
-        codes=problem.codes,
+    return ScoreTable(
+        lsi_mean_shift=left_out.mean_shift.cpu().numpy()[index],
+        lsi_covariance=left_out.covariance.cpu().numpy()[index],
+        probabilities=left_out.probabilities.cpu().numpy()[index],
+        codes=problem.codes[index],
         classes=problem.classes,
-        leverage=left_out.leverage.cpu().numpy(),
+        leverage=left_out.leverage.cpu().numpy()[index],
         weight=probe.weight.cpu().numpy(),
         bias=probe.bias.cpu().numpy(),
         scaling=problem.scaling,
-        index=np.arange(count, dtype=np.int64),
-        info={
-            "method": method,
-            "hessian": hessian,
-            "loo_prior": loo_prior,
-            "weight_decay": weight_decay,
-            "prior_precision": problem.prior_precision,
-            "feature_scaling": feature_scaling,
+        index=index,
+        info=info
+        | {
             "precision": "float32" if single_precision else "float64",
-            "device": str(device),
-            "samples": count,
-            "dimension": objective.design.dimension,
-            "classes": objective.classes,
             "gradient_norm": probe.gradient_norm,
             "newton_steps": probe.newton_steps,
             "loss": probe.loss,
-            "seconds": clock.seconds,
         },
     )
-    lowest, highest = float(table.lsi.min()), float(table.lsi.max())
-    if lowest < -NEGATIVE_TOLERANCE * max(highest, 1e-300):
-        notes.append(
-            f"the lowest LSI is {lowest:.3g}; a divergence cannot be negative: please report this, with the settings"
-        )
-    for note in notes:
-        warnings.warn(note, LsiWarning, stacklevel=2)
-    table.info["warnings"] = notes
-    return table
+
+
+def _trained_table(
+    problem: Problem, trained: TrainedScores, index: NDArray[np.int64], info: dict[str, Any]
+) -> ScoreTable:
+    last = trained.layers[-1]
+    return ScoreTable(
+        lsi_mean_shift=trained.scores.mean_shift[:, -1].mean(axis=0),
+        lsi_covariance=trained.scores.covariance[:, -1].mean(axis=0),
+        probabilities=trained.probabilities,
+        codes=problem.codes[index],
+        classes=problem.classes,
+        leverage=np.full(len(index), np.nan),
+        weight=last[:, :-1],
+        bias=last[:, -1],
+        scaling=problem.scaling,
+        index=index,
+        info=info | trained.facts,
+        seed_scores=trained.scores,
+        layers=trained.layers if len(trained.layers) > 1 else [],
+    )
 
 
 class _Stages:
@@ -186,16 +298,14 @@ class _Stages:
 
 def _check_memory(reduced: int, hessian: str, delta: float, ridge: float, device: torch.device) -> None:
     """Refuse what cannot fit, with the figures, instead of dying half-way."""
-    matrices = 5 if hessian == "full" and abs(delta - ridge) > 1e-3 * ridge else 3
-    needed = 8.0 * reduced**2 * matrices
-    on_gpu = device.type == "cuda"
-    available = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
-    if needed > 0.9 * available:
-        raise InputError(
-            f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)); about {needed / 2**30:.1f} GiB "
-            f"are needed and {available / 2**30:.1f} GiB are free. Reduce the features' dimension (for example by "
-            "PCA) or score fewer classes at a time"
-        )
+    matrices = 5 if hessian == "full" and abs(delta - ridge) > 1e-3 * ridge else 4
+    # The diagonal posterior also maps shifts of the weights to changes of itself.
+    require_memory(
+        8.0 * reduced**2 * matrices,
+        device,
+        f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1))",
+        "Reduce the features' dimension (for example by PCA) or score fewer classes at a time",
+    )
 
 
 def describe(info: dict[str, Any]) -> str:

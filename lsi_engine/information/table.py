@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lsi_engine.information.seeds import SeedScores
 from lsi_engine.probes.design import FeatureScaling
 
 #: The columns of ``ScoreTable.to_frame()``, in order.
@@ -48,7 +49,8 @@ class ScoreTable:
     classes
         The labels that occur, sorted.
     leverage
-        ``(N,)`` float64, tr(F_iS_i): the share of its own fit that a sample determines.
+        ``(N,)`` float64, tr(F_iS_i): the share of its own fit that a sample determines. NaN for trained probes, which
+        are not at an optimum.
     weight, bias
         ``(C, D)`` and ``(C,)`` float64: the probe trained on everything, in the units of the scaled features.
     scaling
@@ -57,6 +59,11 @@ class ScoreTable:
         ``(N,)`` row of each scored sample in the input.
     info
         JSON-able facts: method, hessian, conventions, gradient norm, seconds by stage, warnings.
+    seed_scores
+        For trained probes: LSI of each seed and each scored epoch, of which the columns are the mean and the end.
+    layers
+        For a probe with a hidden layer: all its layers ``(outputs, inputs + 1)``, bias last; ``weight`` and ``bias``
+        are the last one's.
     """
 
     lsi_mean_shift: NDArray[np.float64]
@@ -70,6 +77,8 @@ class ScoreTable:
     scaling: FeatureScaling
     index: NDArray[np.int64]
     info: dict[str, Any] = field(default_factory=dict)
+    seed_scores: SeedScores | None = None
+    layers: list[NDArray[np.float64]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -102,7 +111,8 @@ class ScoreTable:
     def to_frame(self) -> pd.DataFrame:
         """One row a sample, columns ``SCORE_COLUMNS``, indexed by the sample's row in the input.
 
-        ``suggested_label`` is missing where the leave-one-out prediction is the given label.
+        ``suggested_label`` is missing where the leave-one-out prediction is the given label. Probes trained with
+        several seeds have two columns more, ``lsi_low`` and ``lsi_high``: 95 % interval of the mean over seeds.
         """
         names = np.asarray(self.classes)
         predicted = self.probabilities.argmax(axis=1)
@@ -124,4 +134,7 @@ class ScoreTable:
             "leverage": self.leverage,
             "margin": self.margin,
         }
-        return pd.DataFrame(columns, index=pd.Index(self.index, name="sample"))[list(SCORE_COLUMNS)]
+        frame = pd.DataFrame(columns, index=pd.Index(self.index, name="sample"))[list(SCORE_COLUMNS)]
+        if self.seed_scores is not None and len(self.seed_scores.seeds) > 1:
+            frame["lsi_low"], frame["lsi_high"] = self.seed_scores.interval()
+        return frame

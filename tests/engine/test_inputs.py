@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from dense_reference import blobs
@@ -187,8 +188,8 @@ def test_a_hessian_that_cannot_fit_is_refused_with_its_size(monkeypatch):
     class Memory:
         available = 1000
 
-    monkeypatch.setattr(module.psutil, "virtual_memory", lambda: Memory)
-    with pytest.raises(InputError, match=r"12 × 12 entries .* GiB are"):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory)
+    with pytest.raises(InputError, match=r"12 × 12 entries .* GiB are needed"):
         score(PROBLEM.features, PROBLEM.labels)
 
 
