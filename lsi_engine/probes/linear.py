@@ -19,7 +19,7 @@ PRECONDITIONER_ROWS = 8192
 #: The largest Hessian that the preconditioner factorises: 1 GiB in float64.
 PRECONDITIONER_COLUMNS = 11_000
 #: Conjugate-gradient steps in one Newton step that call for a better preconditioner.
-PATIENCE = 25
+PATIENCE = 10
 MAXIMUM_NEWTON_STEPS = 100
 #: A stalled fit counts as converged below this gradient norm, relative to a sample's own gradient.
 ROUNDING = 1e-10
@@ -71,7 +71,7 @@ class _UniformPreconditioner:
         self.factor = _cholesky(gram)
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
-        return torch.cholesky_solve(gradient.T, self.factor).T
+        return _solve(self.factor, gradient.T).T
 
 
 class _SampledPreconditioner:
@@ -91,8 +91,14 @@ class _SampledPreconditioner:
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
         reduced = (self.basis.T @ gradient).reshape(-1, 1)
-        solved = torch.cholesky_solve(reduced, self.factor)
+        solved = _solve(self.factor, reduced)
         return self.basis @ solved.view(self.basis.shape[1], -1)
+
+
+def _solve(factor: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """L⁻ᵀL⁻¹ · right. Measured at K = 4617: 13 ms this way, 150 ms by torch.cholesky_solve."""
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)
 
 
 def _cholesky(matrix: torch.Tensor) -> torch.Tensor:
