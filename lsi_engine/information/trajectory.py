@@ -35,6 +35,8 @@ from lsi_engine.progress import Progress, silent
 
 #: Samples carried through a segment together.
 BLOCK_SAMPLES = 64
+#: Rows from which a window's curvature along the eigenbasis is measured.
+CURVATURE_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,10 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Segment:
-    """Windows that share one eigenbasis: H = V diag(values) Vᵀ."""
+    """Windows that share one eigenbasis V of their mean curvature, each with its own values diag(VᵀHV)."""
 
     windows: list[_Window]
-    values: torch.Tensor  # (K,) float64
+    values: list[torch.Tensor]  # (K,) float64 a window
     vectors: torch.Tensor  # (K, K)
 
 
@@ -170,8 +172,30 @@ def _diagonalise(
     for window in windows:
         mean += window.probabilities * ((window.stop - window.start) / epochs)
     matrix = ggn(design, mean, basis, dtype=dtype) / (design.rows - 1)
-    values, vectors = torch.linalg.eigh(matrix.to(dtype))
-    return _Segment(windows, values.to(torch.float64) + weight_decay, vectors)
+    vectors = torch.linalg.eigh(matrix.to(dtype)).eigenvectors
+    return _Segment(windows, _values(design, windows, basis, weight_decay, vectors), vectors)
+
+
+def _values(
+    design: Design, windows: list[_Window], basis: torch.Tensor, weight_decay: float, vectors: torch.Tensor
+) -> list[torch.Tensor]:
+    """diag(VᵀHV) in each window, from all rows or an even sample of them: curvature fades as training goes on."""
+    count = min(design.rows, CURVATURE_ROWS)
+    picked = torch.linspace(0, design.rows - 1, count, device=vectors.device).round().long()
+    sums = [torch.zeros(len(vectors), dtype=torch.float64, device=vectors.device) for _ in windows]
+    for rows in picked.split(BLOCK_SAMPLES):
+        x = design.rows_at(rows.cpu().numpy(), vectors.dtype)
+        own = _rows_in_basis(x, vectors, basis.shape[1])
+        for window, total in zip(windows, sums, strict=True):
+            curvature = class_covariance(window.probabilities[rows].to(torch.float64), basis).to(own)
+            total += (torch.bmm(curvature, own) * own).sum(dim=(0, 1))
+    scale = design.rows / count / (design.rows - 1)
+    return [scale * total + weight_decay for total in sums]
+
+
+def _rows_in_basis(x: torch.Tensor, vectors: torch.Tensor, size: int) -> torch.Tensor:
+    """J V ``(n, R, K)`` for rows x̃ ``(n, D')``."""
+    return torch.einsum("nd,rdk->nrk", x, vectors.view(size, -1, vectors.shape[1]))
 
 
 def _powers(values: torch.Tensor, settings: SgdSettings, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -206,16 +230,15 @@ def _advance(
     vectors, rest, size = segment.vectors, len(x) - 1, basis.shape[1]
     dtype = vectors.dtype
     maps = []
-    for window in segment.windows:
-        power, total = _powers(segment.values, settings, window.stop - window.start)
+    for window, values in zip(segment.windows, segment.values, strict=True):
+        power, total = _powers(values, settings, window.stop - window.start)
         shared = (window.gradient.flatten() / rest).to(dtype) @ vectors
         maps.append((power.to(dtype), total.to(dtype), shared))
-    by_class = vectors.view(size, -1, vectors.shape[1])
     for begin in range(0, len(samples), BLOCK_SAMPLES):
         block = slice(begin, begin + BLOCK_SAMPLES)
         rows = samples[block]
-        position, velocity = (values[block] @ vectors for values in state)
-        own = torch.einsum("nd,rdk->nrk", x[rows].to(dtype), by_class)  # J_i V
+        position, velocity = (carried[block] @ vectors for carried in state)
+        own = _rows_in_basis(x[rows].to(dtype), vectors, size)
         for window, (power, total, shared) in zip(segment.windows, maps, strict=True):
             p = window.probabilities[rows].to(torch.float64)
             residual = (p @ basis - basis[targets[rows]]).to(dtype)
