@@ -39,6 +39,9 @@ LooPrior = Literal["rescaled", "fixed"]
 #: δ and γ this close (relatively) are treated as equal in the full posterior: one factorisation instead of three.
 #: With δ = N·wd and γ = (N − 1)·wd the difference is 1/N, far below the O(K/N) that the closed form leaves out.
 SAME_PRIOR = 1e-3
+#: Up to this many samples a weight, a diagonal posterior follows the other samples' curvature to θ₋ᵢ. It changes LSI by
+#: O(K/N) and costs more than all the rest together; see docs/methods.md for what was measured.
+FOLLOW = 4.0
 #: Elements of a block's largest temporary, (rows, C, D').
 BLOCK_ELEMENTS = 1 << 24
 
@@ -126,7 +129,8 @@ def leave_one_out(
     diagonal: DiagonalPosterior | None = None
     delta_map: torch.Tensor | None = None
     if hessian == "diag":
-        diagonal = DiagonalPosterior(design, p, basis, prior_precision, dtype=dtype, progress=progress)
+        follow = design.rows <= FOLLOW * size * design.columns
+        diagonal = DiagonalPosterior(design, p, basis, prior_precision, follow=follow, dtype=dtype, progress=progress)
         delta_map = g_inverse.to(dtype)
     del g_inverse
 

@@ -32,6 +32,8 @@ class DiagonalPosterior:
         ``(N, C)`` float64 at θ.
     basis
         Contrasts Q ``(C, R)``; shifts are given in them.
+    follow
+        Follow the other samples' curvature to θ₋ᵢ, or keep it as it is at θ.
     dtype
         Of the products; the precision itself is float64.
     """
@@ -43,12 +45,19 @@ class DiagonalPosterior:
         basis: torch.Tensor,
         prior_precision: float,
         *,
+        follow: bool,
         dtype: torch.dtype,
         progress: Progress = silent,
     ) -> None:
         self.basis = basis
         self.data = ggn_diagonal(design, probabilities)
         self.precision = self.data + prior_precision
+        self.dtype = dtype
+        self.response: torch.Tensor | None = self._response(design, probabilities, progress) if follow else None
+
+    def _response(self, design: Design, probabilities: torch.Tensor, progress: Progress) -> torch.Tensor:
+        """Change of A, ``(R · D', C · D')``, for a shift of the weights: C · R · D'² products a sample."""
+        basis, dtype = self.basis, self.dtype
         (classes, size), columns = basis.shape, design.columns
         response = torch.zeros(size * columns, classes, columns, dtype=torch.float64, device=basis.device)
         for rows in design.row_blocks(BLOCK_ROWS):
@@ -59,8 +68,7 @@ class DiagonalPosterior:
                 weighted = (slope[:, c, :, None] * x[:, None, :]).flatten(1)  # (n, R · D')
                 response[:, c] += weighted.T @ squared
             progress("curvature", rows.stop, design.rows)
-        #: change of A, ``(R · D', C · D')``, for a shift of the weights
-        self.response = response.flatten(1).to(dtype)
+        return response.flatten(1).to(dtype)
 
     def parts(
         self, x: torch.Tensor, p: torch.Tensor, delta: torch.Tensor, logits: torch.Tensor
@@ -76,15 +84,17 @@ class DiagonalPosterior:
         logits
             ``(n, R)``: J_iΔ_i.
         """
-        dtype = self.response.dtype
+        dtype = self.dtype
         shift = torch.matmul(self.basis.to(dtype), delta)  # (n, C, D')
         squared = x.square()[:, None, :]
         own = (p * (1 - p)).to(dtype)[:, :, None] * squared
-        own_response = torch.einsum("ncr,nr->nc", _slope(p, self.basis), logits).to(dtype)[:, :, None] * squared
-        change = (delta.flatten(1) @ self.response).view_as(shift) - own_response
-        kept = (self.data.to(dtype) - own).clamp_(min=0)
-        exponent = torch.where(kept > 0, change / kept, 0).clamp_(-LARGEST_CHANGE, LARGEST_CHANGE)
-        added = kept * torch.expm1(exponent) - own
+        added = -own
+        if self.response is not None:
+            own_response = torch.einsum("ncr,nr->nc", _slope(p, self.basis), logits).to(dtype)[:, :, None] * squared
+            change = (delta.flatten(1) @ self.response).view_as(shift) - own_response
+            kept = (self.data.to(dtype) - own).clamp_(min=0)
+            exponent = torch.where(kept > 0, change / kept, 0).clamp_(-LARGEST_CHANGE, LARGEST_CHANGE)
+            added += kept * torch.expm1(exponent)
         precision = self.precision.to(dtype)
         mean_shift = ((precision + added) * shift.square()).flatten(1).sum(dim=1)
         covariance = x_minus_log1p(added / precision).flatten(1).sum(dim=1)
