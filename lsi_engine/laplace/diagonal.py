@@ -45,7 +45,7 @@ class DiagonalPosterior:
         basis: torch.Tensor,
         prior_precision: float,
         *,
-        follow: bool,
+        follow: bool = True,
         dtype: torch.dtype,
         progress: Progress = silent,
     ) -> None:
