@@ -39,9 +39,10 @@ LooPrior = Literal["rescaled", "fixed"]
 #: δ and γ this close (relatively) are treated as equal in the full posterior: one factorisation instead of three.
 #: With δ = N·wd and γ = (N − 1)·wd the difference is 1/N, far below the O(K/N) that the closed form leaves out.
 SAME_PRIOR = 1e-3
-#: Up to this many samples a weight, a diagonal posterior follows the other samples' curvature to θ₋ᵢ. It changes LSI by
-#: O(K/N) and costs more than all the rest together; see docs/methods.md for what was measured.
+#: A diagonal posterior follows the other samples' curvature to θ₋ᵢ up to this many samples a weight, and always when
+#: that costs at most so many multiplications. It can cost more than all the rest together; see docs/methods.md.
 FOLLOW = 4.0
+FOLLOW_WORK = 2e11
 #: Elements of a block's largest temporary, (rows, C, D').
 BLOCK_ELEMENTS = 1 << 24
 
@@ -129,7 +130,8 @@ def leave_one_out(
     diagonal: DiagonalPosterior | None = None
     delta_map: torch.Tensor | None = None
     if hessian == "diag":
-        follow = design.rows <= FOLLOW * size * design.columns
+        work = float(design.rows) * classes * size * design.columns**2
+        follow = work <= FOLLOW_WORK or design.rows <= FOLLOW * size * design.columns
         diagonal = DiagonalPosterior(design, p, basis, prior_precision, follow=follow, dtype=dtype, progress=progress)
         delta_map = g_inverse.to(dtype)
     del g_inverse

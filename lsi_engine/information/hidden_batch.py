@@ -15,6 +15,7 @@ from lsi_engine.errors import NotConverged
 from lsi_engine.information.linear_batch import CPU_ELEMENTS, GPU_ELEMENTS, LeftOutScores
 from lsi_engine.laplace.gaussian import gaussian_kl, x_minus_log1p
 from lsi_engine.probes.sgd import SgdSettings
+from lsi_engine.progress import Progress, silent
 
 
 class HiddenBatch:
@@ -73,7 +74,7 @@ class HiddenBatch:
                 self.settings.descend_(layer[models], velocity[models], gradient)
         self.loss = self._evaluate()
 
-    def score(self) -> LeftOutScores:
+    def score(self, progress: Progress = silent) -> LeftOutScores:
         """Divergences between the Laplace posteriors at the current weights."""
         finite = torch.stack([torch.isfinite(layer).flatten(1).all(dim=1) for layer in self.weights]).all(dim=0)[1:]
         if not bool(finite.all()):
@@ -94,6 +95,7 @@ class HiddenBatch:
             else:
                 mean_shift, covariance = gaussian_kl(base, precision, self._flat(m), other)
             rows.append((mean_shift, covariance, torch.softmax(self._forward(slice(m, m + 1))[2], dim=1)[0, :, i]))
+            progress("posteriors", m, len(self.left_out))
         if not rows:
             return LeftOutScores(base.new_empty(0), base.new_empty(0), base.new_empty(0, p.shape[1]))
         shifts, covariances, probabilities = (torch.stack(column) for column in zip(*rows, strict=True))

@@ -25,6 +25,7 @@ from lsi_engine.laplace.curvature import class_covariance
 from lsi_engine.laplace.gaussian import gaussian_kl, x_minus_log1p
 from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.probes.softmax import contrasts
+from lsi_engine.progress import Progress, silent
 
 #: Elements of a block's largest temporary, (models, C, N): in the processor's cache on a CPU.
 CPU_ELEMENTS, GPU_ELEMENTS = 1 << 20, 1 << 27
@@ -115,7 +116,7 @@ class LinearBatch:
         self.settings.descend_(self.theta, self.velocity, self.gradient)
         self._forward()
 
-    def score(self) -> LeftOutScores:
+    def score(self, progress: Progress = silent) -> LeftOutScores:
         """Divergences between the Laplace posteriors at the current weights, curvature at each run's own weights."""
         if not bool(torch.isfinite(self.difference).all()):
             row = int(self.left_out[~torch.isfinite(self.difference).flatten(1).all(dim=1)][0])
@@ -124,7 +125,10 @@ class LinearBatch:
                 "precision='float64'"
             )
         divergences = self._diagonal_scores if self.hessian == "diag" else self._full_scores
-        parts = [divergences(models, change) for models, change in self._probability_changes()]
+        parts = []
+        for models, change in self._probability_changes():
+            parts.append(divergences(models, change))
+            progress("posteriors", models.stop, len(self.left_out))
         if not parts:
             empty = self.theta.new_empty(0)
             return LeftOutScores(empty, empty, self.theta.new_empty(0, len(self.theta)))

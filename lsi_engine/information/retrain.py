@@ -196,7 +196,7 @@ def _train(
     for epoch in range(1, at[-1] + 1):
         batch.step()
         if epoch in at:
-            taken.append(batch.score())
+            taken.append(batch.score(progress))
         progress("retrain", done + epoch, total)
     return {
         "mean_shift": torch.stack([score.mean_shift for score in taken]).cpu().numpy(),

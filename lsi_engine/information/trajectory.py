@@ -10,10 +10,10 @@ run's path drives. The path is cut into **segments**; in each, H is held at its 
 Nesterov's recursion is one 2 × 2 matrix an eigenvalue. Within a segment the drive is held constant over **windows** of
 epochs, a step to the power of a window's length costs as much as one step, and the sample's own J_iE_i is carried in
 the eigenbasis, C numbers a sample. The first epochs, in which a probe on raw features is thrown about far beyond first
-order, are trained truly (:mod:`lsi_engine.information.linear_batch`).
+order, are trained truly (:mod:`lsi_engine.information.linear_batch`), and so is each posterior taken at θ₋ᵢ itself.
 
-Cost for each left-out sample: about 10 K² a segment, whatever N and the number of epochs, against 4 N K an *epoch* of
-true retraining; K = (C − 1)·(D + 1).
+Cost for each left-out sample: about 10 K² a segment whatever N and the number of epochs, and as much as one epoch of
+true retraining for the posterior; K = (C − 1)·(D + 1). True retraining takes 4 N K an epoch.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ from typing import Literal
 
 import torch
 
-from lsi_engine.information.closed_form import covariance_part
 from lsi_engine.information.linear_batch import LinearBatch
-from lsi_engine.laplace.curvature import QuadraticForms, class_covariance, ggn, inverse
-from lsi_engine.laplace.diagonal import DiagonalPosterior
+from lsi_engine.laplace.curvature import class_covariance, ggn
 from lsi_engine.probes.design import Design
 from lsi_engine.probes.sgd import SgdSettings, check_training
 from lsi_engine.probes.softmax import contrasts
@@ -156,7 +154,19 @@ def trajectory(
         segment = _diagonalise(design, group, basis, settings.weight_decay, dtype)
         _advance(segment, state, x, targets, samples, basis, settings)
         progress("segments", k + 1, len(groups))
-    return _scores(design, path, state[0], samples, basis, hessian, prior_precision, dtype)
+    last = LinearBatch(
+        x, targets, path.theta, samples, settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
+    )
+    last.difference = torch.einsum("cr,nrd->ncd", basis.to(dtype), state[0].unflatten(1, (classes - 1, -1)))
+    scores = last.score(progress)
+    return Trajectory(
+        scores.mean_shift,
+        scores.covariance,
+        scores.probabilities,
+        path.theta,
+        float(path.gradient.norm()),
+        path.loss,
+    )
 
 
 def _to_contrasts(difference: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
@@ -254,42 +264,3 @@ def _advance(
             position = moved
         state[0][block] = position @ vectors.T
         state[1][block] = velocity @ vectors.T
-
-
-def _scores(
-    design: Design,
-    path: LinearBatch,
-    shift: torch.Tensor,
-    samples: torch.Tensor,
-    basis: torch.Tensor,
-    hessian: str,
-    prior_precision: float,
-    dtype: torch.dtype,
-) -> Trajectory:
-    p, size = path.probabilities, basis.shape[1]
-    diagonal = forms = precision = None
-    if hessian == "diag":
-        diagonal = DiagonalPosterior(design, p, basis, prior_precision, dtype=dtype)
-    else:
-        precision = ggn(design, p, basis, dtype=dtype)
-        precision.diagonal().add_(prior_precision)
-        forms = QuadraticForms(inverse(precision, lambda: "the posterior precision"), size, dtype)
-        precision = precision.to(dtype)
-    parts = []
-    for begin in range(0, len(samples), BLOCK_SAMPLES):
-        rows = samples[begin : begin + BLOCK_SAMPLES]
-        delta, row = shift[begin : begin + BLOCK_SAMPLES], path.x64[rows]
-        by_class = delta.view(len(rows), size, -1)
-        logits = torch.einsum("nd,nrd->nr", row, by_class.to(torch.float64))
-        if diagonal is not None:
-            mean_shift, covariance = diagonal.parts(row.to(dtype), p[rows], by_class, logits)
-        else:
-            assert forms is not None
-            assert precision is not None
-            whole = ((delta @ precision) * delta).sum(dim=1).to(torch.float64)
-            own = torch.einsum("na,nab,nb->n", logits, class_covariance(p[rows], basis), logits)
-            mean_shift, covariance = (whole - own) / 2, covariance_part(p[rows], basis, forms(row.to(dtype)))
-        probabilities = torch.softmax(path.log_probabilities[rows] + logits @ basis.T, dim=1)
-        parts.append((mean_shift, covariance, probabilities))
-    mean_shift, covariance, probabilities = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Trajectory(mean_shift, covariance, probabilities, path.theta, float(path.gradient.norm()), path.loss)
