@@ -15,21 +15,32 @@ from lsi_engine.errors import Cancelled, InputError, LsiError, LsiWarning, NotCo
 if TYPE_CHECKING:
     from lsi_engine.information.duplicates import near_duplicate_groups
     from lsi_engine.information.groups import GroupTable, score_groups
+    from lsi_engine.information.model import last_layer, score_model
+    from lsi_engine.information.objective import ObjectiveScores, score_objective
     from lsi_engine.information.score import score
     from lsi_engine.information.table import SCORE_COLUMNS, ScoreTable
+    from lsi_engine.probes.objective import Gaussian, Objective, Sigmoid, Softmax
 
 __all__ = [
     "SCORE_COLUMNS",
     "Cancelled",
+    "Gaussian",
     "GroupTable",
     "InputError",
     "LsiError",
     "LsiWarning",
     "NotConverged",
+    "Objective",
+    "ObjectiveScores",
     "ScoreTable",
+    "Sigmoid",
+    "Softmax",
+    "last_layer",
     "near_duplicate_groups",
     "score",
     "score_groups",
+    "score_model",
+    "score_objective",
 ]
 
 # torch takes seconds to import, and whoever only reads runs (the dashboard, `lsi show`) does not need it.
@@ -40,6 +51,14 @@ _LAZY = {
     "score": "lsi_engine.information.score",
     "ScoreTable": "lsi_engine.information.table",
     "SCORE_COLUMNS": "lsi_engine.information.table",
+    "Objective": "lsi_engine.probes.objective",
+    "Softmax": "lsi_engine.probes.objective",
+    "Sigmoid": "lsi_engine.probes.objective",
+    "Gaussian": "lsi_engine.probes.objective",
+    "ObjectiveScores": "lsi_engine.information.objective",
+    "score_objective": "lsi_engine.information.objective",
+    "score_model": "lsi_engine.information.model",
+    "last_layer": "lsi_engine.information.model",
 }
 
 
