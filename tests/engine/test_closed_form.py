@@ -8,9 +8,20 @@ from dense_reference import blobs, curvature, exact_refits, one_newton_step, opt
 from scipy.stats import spearmanr
 
 from lsi_engine import score
+from lsi_engine.information import closed_form
 
 #: (samples, dimension, classes); the last two have more weights than samples.
 SHAPES = [(60, 4, 2), (90, 6, 3), (110, 5, 10), (30, 12, 3), (40, 20, 4)]
+
+
+def test_large_data_keep_the_diagonals_curvature_and_hardly_lose_by_it(monkeypatch):
+    problem = blobs(5, 3000, 6, 3)
+    followed = score(problem.features, problem.labels)
+    monkeypatch.setattr(closed_form, "FOLLOW_WORK", 0.0)  # what makes these data small enough to follow
+    kept = score(problem.features, problem.labels)
+    assert spearmanr(kept.lsi, followed.lsi).statistic >= 0.9999
+    assert np.median(np.abs(kept.lsi / followed.lsi - 1)) <= 0.005
+    assert not np.array_equal(kept.lsi, followed.lsi)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
