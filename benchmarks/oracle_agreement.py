@@ -4,7 +4,7 @@
 the same features, labels and (where it trains) initial weights; printed are Spearman's rank correlation, the median
 and largest relative difference of LSI, and the seconds it took.
 
-    python benchmarks/oracle_agreement.py --oracle DIR
+    python -m benchmarks.oracle_agreement --oracle DIR
 """
 
 from __future__ import annotations

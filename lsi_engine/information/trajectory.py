@@ -97,8 +97,8 @@ def trajectory(
     samples: torch.Tensor,
     hessian: Literal["diag", "full"],
     prior_precision: float,
-    segments: int = 8,
-    exact_epochs: int = 10,
+    segments: int = 16,
+    exact_epochs: int = 20,
     dtype: torch.dtype = torch.float32,
     progress: Progress = silent,
 ) -> Trajectory:
