@@ -107,7 +107,6 @@ def write_export(subset: CleanedSubset, run: Run, format: Format, path: Path) ->
     content = export_bytes(subset, run, format)
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
-        temporary.chmod(0o644)  # temporary files are private by default; an export is an ordinary file
     return Path(path)
 
 
