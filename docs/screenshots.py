@@ -37,10 +37,12 @@ def main(url: str) -> None:
             page.wait_for_selector("[data-testid=stMainBlockContainer]", timeout=60_000)
             page.wait_for_function(
                 "() => !document.querySelector('[data-testid=stStatusWidget]')"
-                " && [...document.images].every(image => image.complete)",
+                " && [...document.images].every(image => image.complete)"
+                " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
+                ".every(chart => chart.querySelector('.main-svg'))",
                 timeout=60_000,
             )
-            page.wait_for_timeout(2_000)  # figures draw after the script has run
+            page.wait_for_timeout(2_000)  # the last figure is in the document a moment before it is painted
             page.screenshot(path=ASSETS / f"{name}.png")
             print(f"assets/{name}.png")
         browser.close()
