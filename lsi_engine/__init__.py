@@ -14,11 +14,13 @@ from lsi_engine.errors import Cancelled, InputError, LsiError, LsiWarning, NotCo
 
 if TYPE_CHECKING:
     from lsi_engine.information.duplicates import near_duplicate_groups
+    from lsi_engine.information.full_network import NetworkScores, retrain_network
     from lsi_engine.information.groups import GroupTable, score_groups
     from lsi_engine.information.model import last_layer, score_model
     from lsi_engine.information.objective import ObjectiveScores, score_objective
     from lsi_engine.information.score import score
     from lsi_engine.information.table import SCORE_COLUMNS, ScoreTable
+    from lsi_engine.laplace.network import network_ggn
     from lsi_engine.probes.objective import Gaussian, Objective, Sigmoid, Softmax
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "InputError",
     "LsiError",
     "LsiWarning",
+    "NetworkScores",
     "NotConverged",
     "Objective",
     "ObjectiveScores",
@@ -37,6 +40,8 @@ __all__ = [
     "Softmax",
     "last_layer",
     "near_duplicate_groups",
+    "network_ggn",
+    "retrain_network",
     "score",
     "score_groups",
     "score_model",
@@ -59,6 +64,9 @@ _LAZY = {
     "score_objective": "lsi_engine.information.objective",
     "score_model": "lsi_engine.information.model",
     "last_layer": "lsi_engine.information.model",
+    "NetworkScores": "lsi_engine.information.full_network",
+    "retrain_network": "lsi_engine.information.full_network",
+    "network_ggn": "lsi_engine.laplace.network",
 }
 
 
