@@ -16,7 +16,7 @@ from lsi_engine.information.memory import require_memory
 from lsi_engine.information.problem import Problem
 from lsi_engine.information.retrain import CPU_MODELS, GPU_MODELS, Retrained, Shards, retrain
 from lsi_engine.information.seeds import SeedScores
-from lsi_engine.information.trajectory import trajectory
+from lsi_engine.information.trajectory import cost_against_retraining, trajectory
 from lsi_engine.probes.sgd import SgdSettings, initial_layers
 from lsi_engine.progress import Progress
 
@@ -127,6 +127,10 @@ def trained_scores(
         "loss": float(np.mean(result.loss)),
         **scores.facts(),
     }
+    if method == "trajectory":
+        facts["cost_against_retrain"] = cost_against_retraining(
+            design.rows, design.columns, objective.classes, len(samples), settings.epochs
+        )
     probabilities = result.probabilities[:, -1].mean(axis=0)
     return TrainedScores(scores, probabilities, result.layers[0], facts, _notes(facts))
 
@@ -168,13 +172,20 @@ def _trajectories(
 
 
 def _notes(facts: dict[str, Any]) -> list[str]:
+    notes = []
     agreement = facts.get("seed_spearman", {}).get("mean", 1.0)
-    if agreement >= UNRELIABLE:
-        return []
-    return [
-        f"LSI agrees from seed to seed only at Spearman {agreement:.2f} (mean over pairs of {len(facts['seeds'])} "
-        "seeds): rank samples by the mean over more seeds, or score a linear probe"
-    ]
+    if agreement < UNRELIABLE:
+        notes.append(
+            f"LSI agrees from seed to seed only at Spearman {agreement:.2f} (mean over pairs of {len(facts['seeds'])} "
+            "seeds): rank samples by the mean over more seeds, or score a linear probe"
+        )
+    cost = facts.get("cost_against_retrain", 0.0)
+    if cost > 1:
+        notes.append(
+            f"a trajectory takes about {cost:.1f} times the arithmetic of true retraining for so few samples: "
+            "method='retrain' is exact and cheaper here"
+        )
+    return notes
 
 
 def _check_memory(problem: Problem, method: str, weights: int, samples: int, hessian: str, dtype: torch.dtype) -> None:

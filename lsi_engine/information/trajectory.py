@@ -31,6 +31,8 @@ from lsi_engine.probes.sgd import SgdSettings, check_training
 from lsi_engine.probes.softmax import contrasts
 from lsi_engine.progress import Progress, silent
 
+#: Eigenbases along the path, and epochs at the start that are trained truly.
+SEGMENTS, EXACT_EPOCHS = 16, 20
 #: Samples carried through a segment together.
 BLOCK_SAMPLES = 64
 #: Rows from which a window's curvature along the eigenbasis is measured.
@@ -88,6 +90,16 @@ def window_bounds(first: int, epochs: int, growth: float = 0.08) -> list[int]:
     return bounds
 
 
+def cost_against_retraining(rows: int, columns: int, classes: int, samples: int, epochs: int) -> float:
+    """Multiplications of :func:`trajectory` over those of true retraining, for ``samples`` left out of ``rows``."""
+    weights = float((classes - 1) * columns)
+    epoch = 2.0 * rows * classes * columns * samples
+    hessian = rows * columns**2 * classes * (classes - 1) / 2
+    # A symmetric eigendecomposition takes about 5 K³; into, out of and along a basis, 5 K² a sample.
+    segments = min(SEGMENTS, max(epochs - EXACT_EPOCHS, 0)) * (hessian + 5 * weights**3 + 5 * weights**2 * samples)
+    return (segments + (min(EXACT_EPOCHS, epochs) + 1) * epoch) / ((epochs + 1) * epoch)
+
+
 def trajectory(
     design: Design,
     targets: torch.Tensor,
@@ -97,8 +109,8 @@ def trajectory(
     samples: torch.Tensor,
     hessian: Literal["diag", "full"],
     prior_precision: float,
-    segments: int = 16,
-    exact_epochs: int = 20,
+    segments: int = SEGMENTS,
+    exact_epochs: int = EXACT_EPOCHS,
     dtype: torch.dtype = torch.float32,
     progress: Progress = silent,
 ) -> Trajectory:

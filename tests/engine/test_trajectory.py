@@ -8,7 +8,7 @@ import torch
 from dense_reference import blobs
 from scipy.stats import spearmanr
 
-from lsi_engine import Cancelled, InputError, NotConverged, score
+from lsi_engine import Cancelled, InputError, LsiWarning, NotConverged, score
 from lsi_engine.information import trajectory as module
 from lsi_engine.probes.sgd import SgdSettings
 
@@ -16,7 +16,7 @@ UNCONVERGED = {"learning_rate": 0.004, "weight_decay": 1e-4, "epochs": 300, "pri
 
 
 @pytest.mark.parametrize("hessian", ["diag", "full"])
-@pytest.mark.parametrize(("shape", "median"), [((300, 6, 3), 0.02), ((200, 4, 2), 0.02), ((250, 3, 5), 0.03)])
+@pytest.mark.parametrize(("shape", "median"), [((300, 6, 3), 0.01), ((200, 4, 2), 0.01), ((250, 3, 5), 0.01)])
 def test_agrees_with_retraining(shape, median, hessian):
     problem = blobs(0, *shape)
     truth = score(problem.features, problem.labels, method="retrain", hessian=hessian, **UNCONVERGED)
@@ -44,20 +44,26 @@ def _settings(method: str) -> dict:
     return {name: UNCONVERGED[name] for name in keep}
 
 
-def test_more_segments_come_closer():
+def test_more_segments_come_closer(monkeypatch):
     problem = blobs(0, 300, 6, 3)
     features = problem.features * 5
     truth = score(features, problem.labels, method="retrain", **UNCONVERGED).lsi
     errors = []
     for segments in (2, 16):
-        module_default = module.trajectory.__kwdefaults__["segments"]
-        module.trajectory.__kwdefaults__["segments"] = segments
-        try:
-            lsi = score(features, problem.labels, method="trajectory", **UNCONVERGED).lsi
-        finally:
-            module.trajectory.__kwdefaults__["segments"] = module_default
+        monkeypatch.setitem(module.trajectory.__kwdefaults__, "segments", segments)
+        lsi = score(features, problem.labels, method="trajectory", **UNCONVERGED).lsi
         errors.append(np.median(np.abs(lsi / truth - 1)))
     assert errors[1] < errors[0] / 2
+
+
+def test_says_when_true_retraining_would_be_cheaper():
+    problem = blobs(3, 60, 5, 3)
+    options = UNCONVERGED | {"method": "trajectory", "epochs": 25}
+    with pytest.warns(LsiWarning, match="method='retrain' is exact and cheaper here"):
+        table = score(problem.features, problem.labels, samples=[4], **options)
+    assert table.info["cost_against_retrain"] > 1
+    many = module.cost_against_retraining(50_000, 513, 10, 50_000, 1000)
+    assert many < 0.05
 
 
 def test_powers_are_repeated_nesterov_steps():
