@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch_reference
 from dense_reference import blobs
@@ -146,3 +147,13 @@ def test_long_training_of_a_convex_probe_ends_at_the_closed_form():
 def test_unusable_training_settings_are_named(settings, message):
     with pytest.raises(InputError, match=message):
         score(PROBLEM.features, PROBLEM.labels, **(FAST | settings))
+
+
+@pytest.mark.parametrize("method", ["retrain", "trajectory"])
+def test_what_cannot_fit_is_refused_with_its_size(monkeypatch, method):
+    class Memory:
+        available = 1000
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory)
+    with pytest.raises(InputError, match=r"50 models of 21 weights on 50 × 7 features: about .* GiB are needed"):
+        score(PROBLEM.features, PROBLEM.labels, **(FAST | {"method": method}))
