@@ -38,7 +38,7 @@ def main() -> None:
     batch = LinearBatch(
         x,
         labels.to(x.device),
-        initial_layers([d, c], 5)[0],
+        initial_layers([d, c], 5),
         torch.arange(m, device=x.device),
         settings,
         hessian="diag",

@@ -49,7 +49,7 @@ class LinearBatch:
     targets
         ``(N,)`` int64.
     start
-        ``(C, D')``: the weights from which every run starts.
+        One layer ``(C, D')``: the weights from which every run starts.
     left_out
         ``(M,)`` int64 rows, one model each; may be empty.
     hessian, prior_precision
@@ -62,7 +62,7 @@ class LinearBatch:
         self,
         x: torch.Tensor,
         targets: torch.Tensor,
-        start: torch.Tensor,
+        start: list[torch.Tensor],
         left_out: torch.Tensor,
         settings: SgdSettings,
         *,
@@ -73,7 +73,7 @@ class LinearBatch:
         self.x64, self.targets, self.left_out, self.settings = x, targets, left_out, settings
         self.x = x.to(dtype)
         self.hessian, self.prior_precision = hessian, prior_precision
-        self.theta = start.to(x).clone()
+        self.theta = start[0].to(x).clone()
         self.velocity = torch.zeros_like(self.theta)
         classes, columns = self.theta.shape
         self.difference = torch.zeros(len(left_out), classes, columns, dtype=dtype, device=x.device)

@@ -65,30 +65,15 @@ class _Task:
     dtype: torch.dtype
     initial: list[torch.Tensor] | None
 
-    def start(self, seed: int) -> list[torch.Tensor]:
-        if self.initial is not None:
-            return self.initial
-        sizes = [self.x.shape[1] - 1, self.classes] if self.hidden is None else [self.x.shape[1] - 1, self.hidden]
-        return initial_layers(sizes if self.hidden is None else [*sizes, self.classes], seed)
-
     def batch(self, seed: int, left_out: NDArray[np.int64]) -> LinearBatch | HiddenBatch:
-        start, rows = self.start(seed), torch.as_tensor(left_out, device=self.x.device)
-        if self.hidden is None:
-            return LinearBatch(
-                self.x,
-                self.targets,
-                start[0],
-                rows,
-                self.settings,
-                hessian=self.hessian,
-                prior_precision=self.prior_precision,
-                dtype=self.dtype,
-            )
-        return HiddenBatch(
+        """The full run of ``seed`` and the runs without each of ``left_out``, before their first epoch."""
+        sizes = [self.x.shape[1] - 1, *([] if self.hidden is None else [self.hidden]), self.classes]
+        kind = LinearBatch if self.hidden is None else HiddenBatch
+        return kind(
             self.x,
             self.targets,
-            start,
-            rows,
+            self.initial or initial_layers(sizes, seed),
+            torch.as_tensor(left_out, device=self.x.device),
             self.settings,
             hessian=self.hessian,
             prior_precision=self.prior_precision,

@@ -193,9 +193,12 @@ def _check_memory(problem: Problem, method: str, weights: int, samples: int, hes
     models = samples
     if method == "retrain":
         models = min(samples, GPU_MODELS if design.device.type == "cuda" else CPU_MODELS)
-    needed = design.rows * design.columns * (8 + size) + 2 * models * weights * size
+    # Weights, velocity and gradient of each model; a trajectory keeps copies in the contrasts, and its path.
+    needed = design.rows * design.columns * (8 + size) + 3 * models * weights * size
     if method == "trajectory":
-        needed += 2 * size * weights**2
+        needed += (
+            3 * models * weights * size + 3 * 8 * weights**2 + 100 * design.rows * problem.objective.classes * size
+        )
     elif hessian == "full":
         needed += 4 * 8 * weights**2
     require_memory(

@@ -137,7 +137,7 @@ def trajectory(
     basis = contrasts(classes, dtype=torch.float64, device=x.device)
     exact_epochs = min(exact_epochs, settings.epochs)
     runs = LinearBatch(
-        x, targets, start, samples, settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
+        x, targets, [start], samples, settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
     )
     trace = [runs.loss]
     for epoch in range(exact_epochs):
@@ -146,7 +146,7 @@ def trajectory(
         progress("first epochs", epoch + 1, exact_epochs)
     state = [_to_contrasts(d, basis) for d in (runs.difference, runs.difference_velocity)]
     path = LinearBatch(
-        x, targets, runs.theta, samples[:0], settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
+        x, targets, [runs.theta], samples[:0], settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
     )
     path.velocity = runs.velocity
     windows: list[_Window] = []
@@ -167,7 +167,7 @@ def trajectory(
         _advance(segment, state, x, targets, samples, basis, settings)
         progress("segments", k + 1, len(groups))
     last = LinearBatch(
-        x, targets, path.theta, samples, settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
+        x, targets, [path.theta], samples, settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
     )
     last.difference = torch.einsum("cr,nrd->ncd", basis.to(dtype), state[0].unflatten(1, (classes - 1, -1)))
     scores = last.score(progress)

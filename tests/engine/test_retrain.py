@@ -71,7 +71,7 @@ def test_probability_changes_of_any_size(size, dtype):
     batch = linear_batch.LinearBatch(
         torch.from_numpy(problem.design),
         torch.from_numpy(problem.labels),
-        initial_layers([5, 3], 0)[0],
+        initial_layers([5, 3], 0),
         torch.arange(6),
         SgdSettings(),
         hessian="diag",
