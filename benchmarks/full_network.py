@@ -3,7 +3,9 @@
 ``python -m benchmarks.full_network --root DIR [--samples 300 --left-out 40 --epochs 500 --seeds 2 --features NPZ]``
 
 ``DIR`` is CIFAR-10's python version. A network of three convolutions and a linear head is retrained without each of
-the left-out samples, from several initial weights. Printed are Spearman's rank correlations of its LSI over all weights
+the left-out samples, for several seeds: from the initial weights as in the paper, or, with ``--further EPOCHS``, from
+the weights of the fully trained network and for so many epochs more. Printed are Spearman's rank correlations of its
+LSI over all weights
 
 - between two seeds: what any stand-in could reach at most,
 - with the LSI of its last layer's weights, from the same retrainings,
@@ -18,6 +20,7 @@ import argparse
 import itertools
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +69,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--left-out", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=500)
+    parser.add_argument("--further", type=int, help="leave out only after training, for so many more epochs")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--learning-rate", type=float, default=0.04)
     parser.add_argument("--weight-decay", type=float, default=0.01)
     parser.add_argument("--features", type=Path, help="npz with 'features' of the same images, for a probe on them")
     parser.add_argument("--device", default="cpu")
@@ -74,7 +79,7 @@ def main() -> None:
     print(describe())
     pixels, labels = (values.to(asked.device) for values in images(asked.root, asked.samples))
     rows = np.random.default_rng(0).choice(asked.samples, asked.left_out, replace=False)
-    settings = SgdSettings(epochs=asked.epochs, weight_decay=asked.weight_decay)
+    settings = SgdSettings(asked.learning_rate, epochs=asked.epochs, weight_decay=asked.weight_decay)
     probes = {"linear probe, same pixels": pixels.flatten(1)}
     if asked.features:
         with np.load(asked.features, allow_pickle=False) as stored:
@@ -83,7 +88,11 @@ def main() -> None:
     network, table = [], []
     for seed in range(5, 5 + asked.seeds):
         started = time.perf_counter()
-        scores, columns = _one_seed(three_layer_network(seed), pixels, labels, settings, rows)
+        start = three_layer_network(seed).to(asked.device)
+        if asked.further:
+            start.load_state_dict(retrain_network(start, pixels, labels, settings, samples=rows[:1]).weights)
+        leaving_out = replace(settings, epochs=asked.further or asked.epochs)
+        scores, columns = _one_seed(start, pixels, labels, leaving_out, rows)
         network.append(scores)
         table.append({**columns, **shared})
         print(f"seed {seed}: {time.perf_counter() - started:.0f} s")
@@ -100,7 +109,6 @@ def main() -> None:
 def _one_seed(
     network: nn.Sequential, pixels: torch.Tensor, labels: torch.Tensor, settings: SgdSettings, rows: np.ndarray
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    network.to(pixels.device)
     found = retrain_network(network, pixels, labels, settings, samples=rows, posteriors={"last layer": HEAD})
     network.load_state_dict(found.weights)
     decay = settings.weight_decay
