@@ -32,7 +32,7 @@ from lsi_engine.probes.softmax import contrasts
 from lsi_engine.progress import Progress, silent
 
 #: Eigenbases along the path, and epochs at the start that are trained truly.
-SEGMENTS, EXACT_EPOCHS = 16, 20
+SEGMENTS, EXACT_EPOCHS = 16, 50
 #: Samples carried through a segment together.
 BLOCK_SAMPLES = 64
 #: Rows from which a window's curvature along the eigenbasis is measured.

@@ -58,12 +58,12 @@ def test_more_segments_come_closer(monkeypatch):
 
 def test_says_when_true_retraining_would_be_cheaper():
     problem = blobs(3, 60, 5, 3)
-    options = UNCONVERGED | {"method": "trajectory", "epochs": 25}
+    options = UNCONVERGED | {"method": "trajectory", "epochs": 80}
     with pytest.warns(LsiWarning, match="method='retrain' is exact and cheaper here"):
         table = score(problem.features, problem.labels, samples=[4], **options)
     assert table.info["cost_against_retrain"] > 1
     many = module.cost_against_retraining(50_000, 513, 10, 50_000, 1000)
-    assert many < 0.05
+    assert many < 0.1
 
 
 def test_powers_are_repeated_nesterov_steps():
@@ -99,7 +99,7 @@ def test_trainings_shorter_than_the_exact_epochs_are_exact():
 
 def test_seeds_samples_divergence_and_cancellation():
     problem = blobs(3, 60, 5, 3)
-    options = UNCONVERGED | {"method": "trajectory", "epochs": 50}
+    options = UNCONVERGED | {"method": "trajectory", "epochs": 80}
     everything = score(problem.features, problem.labels, seeds=3, **options)
     some = score(problem.features, problem.labels, seeds=3, samples=[7, 2], **options)
     np.testing.assert_allclose(some.lsi, everything.lsi[[7, 2]], rtol=1e-4)
