@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for room in ("lsi_engine", "dashboard") for path in (ROOT / room).rglob("*.py"))
 
-#: Each room of the engine may import itself, the two shared modules, and these.
+#: Each room of the engine may import itself, the three shared modules, and these.
 ROOMS = {
     "samples": set(),
     "features": {"samples"},
@@ -21,7 +21,7 @@ ROOMS = {
     "curation": {"runs"},
     "cli": {"samples", "features", "information", "runs", "curation"},
 }
-SHARED = {"errors", "progress"}
+SHARED = {"errors", "inputs", "progress"}
 
 
 def imports(path: Path) -> set[str]:

@@ -8,7 +8,7 @@ import scipy.sparse.csgraph
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lsi_engine.information.inputs import check_features
+from lsi_engine.inputs import check_features
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.progress import Progress, silent
 

@@ -15,8 +15,8 @@ from torch.utils.data import RandomSampler
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.information.closed_form import LooPrior
-from lsi_engine.information.inputs import check_features
 from lsi_engine.information.objective import ObjectiveScores, score_at, state
+from lsi_engine.inputs import check_features
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.objective import Objective, Softmax
 from lsi_engine.progress import Progress, silent

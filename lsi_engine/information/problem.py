@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError
-from lsi_engine.information.inputs import check_features, encode_labels
+from lsi_engine.inputs import check_features, encode_labels, one_of
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.softmax import SoftmaxObjective, as_targets
 
@@ -70,12 +70,6 @@ class Problem:
         design = Design(checked, scaling, device)
         objective = SoftmaxObjective(design, as_targets(codes, design.device), len(classes), weight_decay)
         return cls(objective, codes, classes, scaling, delta, tuple(_notes(codes, classes)))
-
-
-def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Raise ``InputError`` unless ``value`` is one of the ``allowed`` words."""
-    if value not in allowed:
-        raise InputError(f"{name} {value!r} is not one of: {', '.join(allowed)}")
 
 
 def _notes(codes: NDArray[np.int64], classes: list[Any]) -> list[str]:

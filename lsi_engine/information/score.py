@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.information.closed_form import LooPrior, leave_one_out
 from lsi_engine.information.memory import require_memory
-from lsi_engine.information.problem import Problem, Scaling, one_of
+from lsi_engine.information.problem import Problem, Scaling
 from lsi_engine.information.retrain import Shards
 from lsi_engine.information.seeds import check_seeds
 from lsi_engine.information.table import ScoreTable
 from lsi_engine.information.trained import TrainedScores, check_samples, trained_scores
+from lsi_engine.inputs import one_of
 from lsi_engine.probes.linear import fit_linear_probe
 from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.progress import Progress, silent

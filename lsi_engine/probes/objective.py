@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.func import grad, hessian, jacrev, vmap
 
 from lsi_engine.errors import InputError
-from lsi_engine.information.inputs import encode_labels
+from lsi_engine.inputs import encode_labels
 
 Structure = Literal["dense", "independent", "identical"]
 

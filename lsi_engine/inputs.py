@@ -10,7 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
-from lsi_engine.probes.design import BLOCK_ROWS
+
+#: Rows looked at together: memory-mapped features are never read whole.
+CHECKED_ROWS = 2048
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raise ``InputError`` unless ``value`` is one of the ``allowed`` words."""
+    if value not in allowed:
+        raise InputError(f"{name} {value!r} is not one of: {', '.join(allowed)}")
 
 
 def check_features(features: Any) -> NDArray | torch.Tensor:
@@ -34,8 +42,8 @@ def check_features(features: Any) -> NDArray | torch.Tensor:
         raise InputError(f"features must be a table of shape (samples, dimensions), not {tuple(features.shape)}")
     if features.shape[0] < 2 or features.shape[1] < 1:
         raise InputError(f"features of shape {tuple(features.shape)}: at least 2 samples and 1 dimension are needed")
-    for start in range(0, len(features), BLOCK_ROWS):
-        block = features[start : start + BLOCK_ROWS]
+    for start in range(0, len(features), CHECKED_ROWS):
+        block = features[start : start + CHECKED_ROWS]
         finite = (
             torch.isfinite(block).all(dim=1).cpu().numpy()
             if isinstance(block, torch.Tensor)
