@@ -33,7 +33,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.test-installed lint types
 	sh tests/browser-setup.sh $(BIN)/python
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 lint: $(VENV)/.test-installed
 	$(BIN)/ruff check .
