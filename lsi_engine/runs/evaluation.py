@@ -68,7 +68,9 @@ def evaluate(
         # The same resamples for each measure, so that their intervals can be compared.
         random = np.random.default_rng(seed)
         drawn = np.array([ranking.metrics(_bootstrap_weights(random, samples), cuts) for _ in range(resamples)])
-        low, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+        drawn = drawn[np.isfinite(drawn).all(axis=1)]  # a resample may hold no corrupted sample, or nothing else
+        bounds = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+        low, high = np.quantile(drawn, bounds, axis=0) if len(drawn) else np.full((2, len(values)), np.nan)
         names = ["AUROC", "average precision", *(f"precision@{k}" for k in cuts)]
         rows += [
             {"measure": measure, "metric": name, "value": v, "low": lo, "high": hi}

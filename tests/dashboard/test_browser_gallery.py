@@ -21,6 +21,8 @@ def scores(served: Served, run: str = "digits-flipped") -> pd.DataFrame:
 
 
 def ids(tiles: Locator) -> list[str]:
+    """Sample ids in the order of the tiles, once there are tiles."""
+    expect(tiles.first).to_be_attached()
     return [str(tile) for tile in tiles.evaluate_all("tiles => tiles.map(tile => tile.dataset.id)")]
 
 
@@ -36,6 +38,7 @@ def test_both_ends_of_every_class_side_by_side(served: Served, page: Page) -> No
     for position, (_, members) in enumerate(frame.groupby("label")):
         rising = members.sort_values("lsi", kind="stable")["sample_id"]
         low, high = sections.nth(position).locator(".group").all()
+        expect(low.locator(".tile").first).to_be_attached()
         count = low.locator(".tile").count()
         assert count >= 3
         assert ids(low.locator(".tile")) == rising.head(count).tolist()
