@@ -21,6 +21,8 @@ PICTURES = (
     ("corruption", "corruption", "digits-flipped"),
     ("export", "export", "digits-flipped"),
 )
+#: Pages that hold figures.
+FIGURES = ("overview", "classes", "corruption")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -37,11 +39,11 @@ def main(url: str) -> None:
             page.wait_for_selector("[data-testid=stMainBlockContainer]", timeout=60_000)
             page.wait_for_function(
                 "() => !document.querySelector('[data-testid=stStatusWidget]')"
-                " && [...document.images].every(image => image.complete)"
-                " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-                ".every(chart => chart.querySelector('.main-svg'))",
+                " && [...document.images].every(image => image.complete)",
                 timeout=60_000,
             )
+            if name in FIGURES:  # the first one also loads its library
+                page.wait_for_selector(".main-svg", timeout=60_000)
             page.wait_for_timeout(2_000)  # the last figure is in the document a moment before it is painted
             page.screenshot(path=ASSETS / f"{name}.png")
             print(f"assets/{name}.png")
