@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from lsi_engine.cli import compute, export, reading
+from lsi_engine.cli import compute, corruptions, export, reading
 from lsi_engine.cli.console import Json, notes, out, print_json
 from lsi_engine.errors import Cancelled, LsiError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Laplace Sample Information: what each training sample is worth.",
 )
 app.add_typer(compute.app, name="compute")
+app.command("corruptions")(corruptions.list_corruptions)
 app.command("runs")(reading.list_runs)
 app.command("show")(reading.show_run)
 app.command("evaluate")(reading.evaluate_run)

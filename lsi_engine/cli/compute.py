@@ -9,12 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from lsi_engine.cli.console import Bars, notes, out
+from lsi_engine.cli.corruptions import asked_for
 from lsi_engine.errors import InputError
+
+if TYPE_CHECKING:
+    from lsi_engine.runs.store import RunConfig
 
 app = typer.Typer(no_args_is_help=True, help="Score a dataset and store the result as a run.")
 
@@ -46,6 +50,16 @@ class Settings:
         float, typer.Option(help="Share of the labels to flip on purpose, to see whether they are found.")
     ] = 0.0
     seed: Annotated[int, typer.Option(help="Seed of the flips.")] = 0
+    corrupt: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND:key=value,…", help="Damage on purpose, again for more; `lsi corruptions` lists the kinds."
+        ),
+    ] = None
+    sweep: Annotated[
+        str | None,
+        typer.Option(metavar="key=value,…", help="One run a value of this setting of --corrupt: NAME-sigma0.5, …"),
+    ] = None
 
 
 def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,9 +96,17 @@ ImageSize = Annotated[int | None, typer.Option(help="Edge in pixels that images 
 
 @app.command("digits")
 @_takes_settings
-def compute_digits(settings: Settings) -> None:
+def compute_digits(
+    settings: Settings,
+    backbone: Annotated[
+        str | None, typer.Option(help="As for images; without it, the 64 raw pixels are the features.")
+    ] = None,
+    weights: Weights = "default",
+    image_size: ImageSize = None,
+) -> None:
     """Score the 1 797 handwritten digits that come with scikit-learn."""
-    _compute({"kind": "digits"}, None, "digits", settings)
+    extractor = None if backbone is None else _extractor(backbone, weights, image_size)
+    _compute({"kind": "digits"}, extractor, "digits", settings)
 
 
 @app.command("images")
@@ -151,20 +173,25 @@ def _extractor(backbone: str, weights: str, image_size: int | None) -> dict[str,
 
 
 def _compute(source: dict[str, Any], extractor: dict[str, Any] | None, default_name: str, settings: Settings) -> None:
-    from lsi_engine.runs.pipeline import compute
-    from lsi_engine.runs.store import RunConfig, RunStore
+    from lsi_engine.runs.store import RunConfig
 
-    flips = {"kind": "flip_labels", "rate": settings.flip_labels, "seed": settings.seed}
     config = RunConfig(
         name=settings.name or _plain(default_name),
         source=source,
         extractor=extractor,
-        corruption=[flips] if settings.flip_labels else [],
         feature_scaling=settings.feature_scaling.value,
         weight_decay=settings.weight_decay,
         hessian=settings.hessian.value,
         prior_precision=_prior_precision(settings.prior_precision),
     )
+    for ending, steps in asked_for(settings.flip_labels, settings.seed, settings.corrupt or [], settings.sweep):
+        _carry_out(config.model_copy(update={"name": config.name + ending, "corruption": steps}))
+
+
+def _carry_out(config: RunConfig) -> None:
+    from lsi_engine.runs.pipeline import compute
+    from lsi_engine.runs.store import RunStore
+
     with Bars() as progress:
         run, computed = compute(config, RunStore(), progress)
     facts = run.provenance

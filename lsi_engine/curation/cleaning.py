@@ -96,7 +96,7 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
     ----------
     scores
         One row a sample in the dataset's order: ``sample_id, label, lsi, suspicion, suggested_label``, ``name``
-        where known, and ``position`` where unusable samples were left out.
+        where known, and ``position`` where unusable samples were left out or others planted (-1, always dropped).
     decisions
         :meth:`Decisions.latest` of that run.
     rule
@@ -113,6 +113,7 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
     names = scores["name"].astype("object").to_numpy() if "name" in scores else np.full(len(ids), "", object)
     final, action, reason = given.copy(), np.full(len(ids), "keep", object), np.full(len(ids), "undecided", object)
     settled = np.zeros(len(ids), dtype=bool)
+    index = scores["position"].to_numpy() if "position" in scores else np.arange(len(ids))
 
     rows = ids.get_indexer(pd.Index(decisions["sample_id"].astype("object")))
     stale, unknown = [], []
@@ -129,9 +130,12 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
             elif decision.action == "drop" or (decision.action == "unsure" and rule.unsure == "drop"):
                 action[row] = "drop"
 
+    planted = index < 0
+    action[planted], reason[planted] = "drop", "planted: not a sample of the dataset"
+
     if rule.drop_suspicion is not None:
         suggested = scores["suggested_label"].astype("object").fillna("").to_numpy()
-        doubtful = (scores["suspicion"].to_numpy() >= rule.drop_suspicion) & (suggested != "") & ~settled
+        doubtful = (scores["suspicion"].to_numpy() >= rule.drop_suspicion) & (suggested != "") & ~settled & ~planted
         action[doubtful] = "drop"
         reason[doubtful] = [f"suspicion: rather {label}" for label in suggested[doubtful]]
 
@@ -141,7 +145,6 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
         reason[thinned] = f"thinned: not among the {rule.keep_end} LSI of its class"
 
     final[action == "drop"] = ""
-    index = scores["position"].to_numpy() if "position" in scores else np.arange(len(ids))
     frame = pd.DataFrame(
         dict(zip(FRAME_COLUMNS, (index, ids, names, given, final, action, reason), strict=True))
     ).astype(dict.fromkeys(FRAME_COLUMNS[1:], "str") | {"index": "int64"})

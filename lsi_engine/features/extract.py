@@ -16,7 +16,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.features.cache import FeatureCache
 from lsi_engine.features.extractor import Extractor
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.media import UnreadableMedia, content_key, media_kind
+from lsi_engine.samples.media import UnreadableMedia, read_media
 from lsi_engine.samples.ordered import in_order
 from lsi_engine.samples.sample_set import SampleSet, skipped_table
 
@@ -123,15 +123,15 @@ def extract(
 
 def _prepared(samples: SampleSet, extractor: Extractor, rows: list[int]) -> NDArray[Any] | dict[int, str]:
     """The model's input for samples of equal content, from the first that can be read; else why by row."""
-    kind, reasons = media_kind(samples.source), {}
+    reasons: dict[int, str] = {}
     for row in rows:
         media, content = str(samples.table["media"].iat[row]), samples.table["content"].iat[row]
         try:
-            payload = kind.read(samples.source, media)
+            stored = read_media(samples.source, media)
             # Without this, a file that changed since the scan would be stored for ever under the wrong content.
-            if content_key(payload) != content:
+            if stored.content != content:
                 raise UnreadableMedia("changed while it was being scored; score it again")
-            return extractor.prepare(kind.decode(payload))
+            return extractor.prepare(stored.decode())
         except UnreadableMedia as reason:
             reasons[row] = str(reason)
     return reasons

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,7 +32,7 @@ from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_jso
 from lsi_engine.samples import SampleSet, corruption, open_source
 
 #: Columns of the sample table that the scores do not repeat.
-MEDIA_COLUMNS = ("media", "content")
+MEDIA_COLUMNS = ("media", "content", "true_content")
 
 
 def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> tuple[Run, bool]:
@@ -92,13 +93,28 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
     config, seconds = run.config, {}
     started = time.perf_counter()
     samples = open_source(config.source, progress=report)
+    if config.extractor is not None:
+        samples = replace(samples, features=None)  # those of the extractor are scored, not the source's own
+    samples = corruption.apply(samples, config.corruption, "media")
     seconds["samples"] = round(time.perf_counter() - started, 3)
 
     started = time.perf_counter()
     features, samples, extractor_key = sources.features(samples, config.extractor, store.cache, report)
     seconds["features"] = round(time.perf_counter() - started, 3)
     # After the unusable samples went, so that a rate is a share of what is really scored.
-    samples = corruption.apply(samples, config.corruption)
+    samples = corruption.apply(samples, config.corruption, "labels")
+    fingerprint_of_data = dataset_fingerprint(samples, features)
+    damaged = corruption.stages(config.corruption)
+    if "features" in damaged:
+        samples = corruption.apply(replace(samples, features=features), config.corruption, "features")
+        assert samples.features is not None
+        features = samples.features
+    if "features" in damaged or ("media" in damaged and extractor_key is None):
+        # Neither the source nor the feature cache has these: whoever needs them again finds them in the run.
+        with replacing(run.path / "features.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, features, allow_pickle=False)
+    else:
+        (run.path / "features.npy").unlink(missing_ok=True)
     _write_table(run.path / "samples.parquet", samples.table)
     _write_table(run.path / "skipped.parquet", samples.skipped)
 
@@ -131,7 +147,7 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
             {
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "dataset": samples.name,
-                "dataset_fingerprint": dataset_fingerprint(samples, features),
+                "dataset_fingerprint": fingerprint_of_data,
                 "scores_fingerprint": fingerprint,
                 "extractor_key": extractor_key,
                 "modality": samples.modality,
@@ -172,15 +188,18 @@ def _write_probe(path: Path, table: ScoreTable) -> None:
 
 
 def dataset_fingerprint(samples: SampleSet, features: NDArray) -> str:
-    """Identifies what was scored, in order: ids, contents (or features) and true labels, but not corrupted ones.
+    """Identifies the dataset, in order: ids, contents (or features) and labels, all as they were before corruption.
 
-    A run and its corrupted twin have the same fingerprint, which is how the dashboard pairs them.
+    A run and its corrupted twin have the same fingerprint, which is how the dashboard pairs them. Planted samples
+    do not count.
     """
     digest = hashlib.blake2b(digest_size=16)
-    truth = samples.table["true_label"] if "true_label" in samples.table else samples.table["label"]
-    columns = [samples.table["sample_id"], truth]
-    if "content" in samples.table:
-        columns.append(samples.table["content"])
+    table = samples.table
+    own = table["position"].to_numpy() >= 0 if "position" in table else np.ones(len(table), dtype=bool)
+    table, features = table[own], features if own.all() else features[own]
+    columns = [table["sample_id"], table.get("true_label", table["label"])]
+    if "content" in table:
+        columns.append(table.get("true_content", table["content"]))
     else:
         for start in range(0, len(features), 4096):
             digest.update(np.ascontiguousarray(features[start : start + 4096]).tobytes())

@@ -13,7 +13,7 @@
 ``probabilities.npy``    ``(N, C)`` float32 leave-one-out class probabilities, columns in the order of ``classes``
 ``probe.safetensors``    ``weight (C, D)``, ``bias (C,)``, float64, in the units of the scaled features;
                          ``feature_mean (D,)``, ``feature_scale (D,)``
-``features.npy``         ``(N, D)`` float32, unscaled, when the source kept no copy of its own (optional)
+``features.npy``         ``(N, D)`` unscaled, where corruption made features that neither source nor cache has
 ``decisions.sqlite``     the review log (:mod:`lsi_engine.curation`); never written by the engine's computation
 ``cancel``               exists when someone asked the running process to stop
 =======================  =====================================================================================

@@ -81,7 +81,7 @@ def image_folder(
 
     skipped: list[tuple[str, str]] = []
     labelled: list[tuple[str, LabelRow]] = []
-    for path in sorted(_files(folder, skipped)):
+    for path in sorted(files_below(folder, skipped)):
         if csv_path is not None and folder / path == csv_path:
             continue
         try:
@@ -204,8 +204,11 @@ def _compiled(pattern: str | None, setting: str) -> re.Pattern[str] | None:
         raise InputError(f"{setting} {pattern!r} is no regular expression: {error}") from error
 
 
-def _files(root: Path, skipped: list[tuple[str, str]]) -> Iterator[str]:
-    """Relative POSIX paths of the files below ``root``, in no order; links to folders are not followed."""
+def files_below(root: Path, skipped: list[tuple[str, str]]) -> Iterator[str]:
+    """Relative POSIX paths of the files below ``root``, in no order; links to folders are not followed.
+
+    Hidden files are passed over; what cannot be used whatever it holds is added to ``skipped`` as (item, reason).
+    """
 
     def unreadable(error: OSError) -> None:
         skipped.append((_shown(os.path.relpath(error.filename, root)), f"folder cannot be read: {error.strerror}"))

@@ -20,12 +20,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.damage import damaged, damaged_content, is_damage
 
 #: Formats that Pillow recognises by their content and decodes itself. EPS and the like would start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -177,10 +179,50 @@ def media_kind(source: dict[str, Any]) -> MediaKind:
     return kinds[source["kind"]]
 
 
+@dataclass(frozen=True)
+class StoredMedia:
+    """One sample as it is stored: ``content`` is the identity of what ``decode`` makes of it."""
+
+    content: str
+    decode: Callable[[], Any]
+
+
+def outside(root: Path, media: str) -> str:
+    """Reference of the image ``media`` (relative POSIX path) below ``root``, a folder that is not the source's own."""
+    return f"/outside={quote(str(root), safe='')}/{media}"
+
+
+def read_media(source: dict[str, Any], media: str) -> StoredMedia:
+    """The sample that the reference ``media`` names, read but not yet decoded.
+
+    A reference that begins with ``/`` is derived: ``/KIND-LEVEL-SEED/MEDIA`` is MEDIA after that damage
+    (:mod:`lsi_engine.samples.damage`), ``/outside=ROOT/PATH`` an image of another folder. Raises ``UnreadableMedia``
+    with the reason.
+    """
+    if not media.startswith("/"):
+        kind = media_kind(source)
+        payload = kind.read(source, media)
+        return StoredMedia(content_key(payload), lambda: kind.decode(payload))
+    operation, _, inner = media[1:].partition("/")
+    if operation.startswith("outside="):
+        payload = read_file({"root": unquote(operation.removeprefix("outside="))}, inner)
+        return StoredMedia(content_key(payload), lambda: decode_image(payload))
+    if not is_damage(operation):  # an absolute path, most likely
+        raise UnreadableMedia("leads out of the dataset's folder, so it is not opened")
+    whole = read_media(source, inner)
+    return StoredMedia(damaged_content(whole.content, operation), lambda: _damaged(whole, operation))
+
+
+def _damaged(whole: StoredMedia, operation: str) -> Image.Image:
+    try:
+        return damaged(whole.decode(), operation)
+    except (OSError, ValueError, MemoryError) as error:  # a JPEG cannot be wider than 65 535 pixels, for example
+        raise UnreadableMedia(f"{operation} cannot be done to this image: {error}") from error
+
+
 def open_media(source: dict[str, Any], media: str) -> Image.Image:
     """The image of one sample, 8-bit ``L`` or ``RGB``, upright; ``media`` is its reference in the sample table.
 
     Raises ``UnreadableMedia`` (an ``InputError``) when the file is gone, damaged or outside the dataset's folder.
     """
-    kind = media_kind(source)
-    return kind.decode(kind.read(source, media))
+    return read_media(source, media).decode()
