@@ -27,6 +27,8 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a stored ru
 #: What the stages are called in front of people.
 STAGES = {
     "samples": "Reading the samples",
+    "scan": "Reading the samples",
+    "words": "Counting words",
     "features": "Extracting features",
     "fit": "Fitting the probe",
     "hessian": "Measuring curvature",

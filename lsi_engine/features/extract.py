@@ -41,13 +41,14 @@ def extract(
     Parameters
     ----------
     samples
-        N samples with ``media`` and ``content``.
+        N samples with ``content`` and ``media`` (images) or ``text``. Texts go through the model longest first, so
+        that those of a batch need little padding and memory that does not suffice shows at once.
     extractor
-        The frozen model.
+        The frozen model, one for images or one for texts as the samples are.
     cache_folder
         Rows are stored in ``<cache_folder>/features/<extractor.key>`` as they are computed.
     batch_size
-        Images in one forward pass.
+        Samples in one forward pass.
     progress
         Stage "features", counted in samples; the first call already counts what the cache holds. When it raises,
         all that was computed is stored first.
@@ -64,13 +65,15 @@ def extract(
     Raises
     ------
     InputError
-        The samples have no media, or the extractor gives a value that is not finite.
+        The samples have nothing that a model could read, or the extractor gives a value that is not finite.
     """
-    if "media" not in samples.table or "content" not in samples.table:
-        raise InputError(f"{samples.name} has no images to compute features from; score it without a backbone")
+    of_texts = samples.modality == "text"
+    if ("text" if of_texts else "media") not in samples.table or "content" not in samples.table:
+        raise InputError(f"{samples.name} has no images or texts to compute features from; score it without a backbone")
     names, content = samples.table["name"].tolist(), samples.table["content"].tolist()
-    features = np.full((len(samples), extractor.dimension), np.nan, dtype=np.float32)
     cache = FeatureCache(cache_folder, extractor.key)
+    # What the cache holds saves an extractor that is fitted to the corpus from being fitted again.
+    features = np.full((len(samples), cache.dimension or extractor.dimension), np.nan, dtype=np.float32)
     kept = cache.fill(content, features)
     done = int(kept.sum())
     progress("features", done, len(samples))
@@ -89,18 +92,23 @@ def extract(
         unstored.clear()
         stored_at = time.monotonic()
 
-    def prepared(rows: list[int]) -> NDArray[Any] | dict[int, str]:
-        return _prepared(samples, extractor, rows)
+    def prepared(rows: list[int]) -> Any:
+        return extractor.prepare(texts[rows[0]]) if of_texts else _prepared(samples, extractor, rows)
 
-    inputs = in_order(prepared, copies.values(), threads=DECODING_THREADS, ahead=BATCHES_AHEAD * batch_size)
-    work = zip(copies.values(), inputs, strict=True)
+    queue = list(copies.values())
+    texts: list[str] = samples.table["text"].tolist() if of_texts else []
+    if of_texts:
+        queue.sort(key=lambda rows: -len(texts[rows[0]]))
+    inputs = in_order(prepared, queue, threads=DECODING_THREADS, ahead=BATCHES_AHEAD * batch_size)
+    work = zip(queue, inputs, strict=True)
     try:
         while chunk := list(islice(work, batch_size)):
-            readable = [(rows, image) for rows, image in chunk if not isinstance(image, dict)]
+            readable = [(rows, sample) for rows, sample in chunk if not isinstance(sample, dict)]
             for _, why in chunk:
                 reasons.update(why if isinstance(why, dict) else {})
             if readable:
-                computed = extractor.forward(np.stack([image for _, image in readable]))
+                batch = [sample for _, sample in readable]
+                computed = extractor.forward(batch if of_texts else np.stack(batch))
                 for (rows, _), values in zip(readable, computed, strict=True):
                     if not np.isfinite(values).all():
                         raise InputError(

@@ -8,36 +8,38 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 #: Part of every extractor's key: raise it when `lsi_engine.samples.media` decodes differently than before.
 DECODING_VERSION = 1
 
 
 class Extractor(Protocol):
-    """Turns images into rows of features, always the same way.
+    """Turns images, or texts, into rows of features, always the same way.
 
     Attributes
     ----------
     key
-        Identity of what is computed: equal keys mean equal features for equal images. Covers the weights'
-        values and every step of the preprocessing; usable as a folder's name.
+        Identity of what is computed: equal keys mean equal features for equal samples. Covers the weights'
+        values and every step of the preprocessing, and the whole corpus where an extractor is fitted to it; usable
+        as a folder's name.
     dimension
         D, the number of features.
     """
 
     key: str
-    dimension: int
 
-    def prepare(self, image: Image.Image) -> NDArray[Any]:
-        """The model's input for one 8-bit ``L`` or ``RGB`` image; same shape and dtype for every image.
+    @property
+    def dimension(self) -> int: ...
 
-        Runs in several threads at once.
+    def prepare(self, sample: Any) -> Any:
+        """The model's input for one sample. Runs in several threads at once.
+
+        Of an 8-bit ``L`` or ``RGB`` Pillow image: an array, same shape and dtype for every image. Of a text: anything.
         """
         ...
 
-    def forward(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Features ``(B, D)`` float32 of a stack ``(B, ...)`` of prepared images."""
+    def forward(self, batch: Any) -> NDArray[np.float32]:
+        """Features ``(B, D)`` float32 of a stack ``(B, ...)`` of prepared images, or a list of B prepared texts."""
         ...
 
 

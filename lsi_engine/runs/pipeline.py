@@ -32,7 +32,7 @@ from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_jso
 from lsi_engine.samples import SampleSet, corruption, open_source
 
 #: Columns of the sample table that the scores do not repeat.
-MEDIA_COLUMNS = ("media", "content", "true_content")
+MEDIA_COLUMNS = ("media", "text", "content", "true_content")
 
 
 def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> tuple[Run, bool]:
@@ -211,7 +211,16 @@ def dataset_fingerprint(samples: SampleSet, features: NDArray) -> str:
 def versions() -> dict[str, str]:
     """Versions of what decides the scores."""
     found = {"python": platform.python_version()}
-    for package in ("lsi-inspector", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow"):
+    for package in (
+        "lsi-inspector",
+        "torch",
+        "torchvision",
+        "transformers",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+        "pillow",
+    ):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -15,18 +15,34 @@ from lsi_engine.runs.store import Run
 from lsi_engine.samples import SampleSet, open_source
 
 
-def extractor(settings: dict[str, Any]) -> Extractor:
-    """The feature extractor that ``settings`` (``RunConfig.extractor``) describes."""
-    from lsi_engine.features.pixels import PixelExtractor
-    from lsi_engine.features.torchvision_backbone import TorchvisionBackbone
+def extractor(settings: dict[str, Any], samples: SampleSet, cache: Path, progress: Progress = silent) -> Extractor:
+    """The feature extractor that ``settings`` (``RunConfig.extractor``) describes, for these ``samples``.
 
+    Raises ``InputError`` for an unknown kind, or one that cannot read samples of this modality.
+    """
     settings = dict(settings)
     kind = settings.pop("kind", None)
+    known = {"pixels": "image", "torchvision": "image", "tfidf": "text", "transformer": "text"}
+    if kind not in known:
+        raise InputError(f"there is no extractor {kind!r}; known: {', '.join(known)}")
+    if samples.modality not in (known[kind], "features"):
+        raise InputError(f"{kind} reads {known[kind]}s, and {samples.name} holds {samples.modality}s")
     if kind == "pixels":
+        from lsi_engine.features.pixels import PixelExtractor
+
         return PixelExtractor(**settings)
     if kind == "torchvision":
+        from lsi_engine.features.torchvision_backbone import TorchvisionBackbone
+
         return TorchvisionBackbone(**settings)
-    raise InputError(f"there is no extractor {kind!r}; known: pixels, torchvision")
+    if kind == "tfidf":
+        from lsi_engine.features.tfidf import TfidfExtractor
+
+        texts, contents = samples.table["text"].tolist(), samples.table["content"].tolist()
+        return TfidfExtractor(texts, contents, cache, **settings, progress=progress)
+    from lsi_engine.features.transformer_text import TransformerText
+
+    return TransformerText(**settings)
 
 
 def features(
@@ -38,11 +54,11 @@ def features(
     """
     if settings is None:
         if samples.features is None:
-            raise InputError(f"{samples.name} has no features of its own: name a backbone, or pixels")
+            raise InputError(f"{samples.name} has no features of its own: name a backbone, pixels or a text encoder")
         return samples.features, samples, None
     from lsi_engine.features.extract import extract
 
-    chosen = extractor(settings)
+    chosen = extractor(settings, samples, cache, progress)
     matrix, failed, kept = extract(samples, chosen, cache, progress=progress)
     return matrix, samples.keep(kept, failed), chosen.key
 

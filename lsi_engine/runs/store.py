@@ -8,8 +8,8 @@
 ``provenance.json``      dataset fingerprint, class names, versions, timings, gradient norm, machine
 ``samples.parquet``      the sample table (see :class:`lsi_engine.samples.SampleSet`)
 ``skipped.parquet``      ``item, reason``: what could not be used
-``scores.parquet``       one row a sample: the sample table without ``media`` and ``content``, then the columns
-                         of ``ScoreTable``; its presence means that the run is complete
+``scores.parquet``       one row a sample: the sample table without ``media``, ``text`` and ``content``, then the
+                         columns of ``ScoreTable``; its presence means that the run is complete
 ``probabilities.npy``    ``(N, C)`` float32 leave-one-out class probabilities, columns in the order of ``classes``
 ``probe.safetensors``    ``weight (C, D)``, ``bias (C,)``, float64, in the units of the scaled features;
                          ``feature_mean (D,)``, ``feature_scale (D,)``
@@ -173,6 +173,17 @@ class Run:
     def samples(self) -> pd.DataFrame:
         """The sample table, ``media`` references included."""
         return pd.read_parquet(self.path / "samples.parquet")
+
+    def texts(self) -> pd.Series | None:
+        """Texts by sample id; None for a run whose samples are no texts.
+
+        They are stored once, beside the sample table: 50 000 reviews are 65 MB that a reader of scores need not read.
+        """
+        if self.modality != "text":
+            return None
+        return pd.read_parquet(self.path / "samples.parquet", columns=["sample_id", "text"]).set_index("sample_id")[
+            "text"
+        ]
 
     def skipped(self) -> pd.DataFrame:
         return pd.read_parquet(self.path / "skipped.parquet")

@@ -14,6 +14,7 @@ from lsi_engine.samples.feature_file import feature_file
 from lsi_engine.samples.image_folder import image_folder
 from lsi_engine.samples.media import UnreadableMedia, open_media
 from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.texts import texts
 
 __all__ = [
     "SampleSet",
@@ -24,6 +25,7 @@ __all__ = [
     "image_folder",
     "open_media",
     "open_source",
+    "texts",
 ]
 
 
@@ -38,6 +40,7 @@ def open_source(source: dict[str, Any], *, progress: Progress = silent) -> Sampl
         "image_folder": (image_folder, True),
         "cifar10": (cifar10, True),
         "feature_file": (feature_file, False),
+        "texts": (texts, True),
     }
     arguments = dict(source)
     kind = arguments.pop("kind", None)

@@ -55,7 +55,7 @@ def feature_file(path: str | Path) -> SampleSet:
     }
     given_ids = text.pop("sample_id", None)
     names = given_ids or [f"row {row}" for row in range(len(features))]
-    ids = [_plain_id(given, row) for row, given in enumerate(given_ids or [""] * len(features))]
+    ids = [plain_id(given, row) for row, given in enumerate(given_ids or [""] * len(features))]
     table = pd.DataFrame({"sample_id": ids, "label": text.pop("label"), "name": names, **text}, dtype="str")
     if "true_label" in table:
         table["corrupted"] = (table["label"] != table["true_label"]).astype(bool)
@@ -72,7 +72,8 @@ def feature_file(path: str | Path) -> SampleSet:
     return samples
 
 
-def _plain_id(given: str, row: int) -> str:
+def plain_id(given: str, row: int) -> str:
+    """The sample id of ``row``: ``given`` where that is plain, else a digest of it; made from the row without one."""
     if not given:
         return f"row-{row:06d}"
     return given if PLAIN_ID.fullmatch(given) else opaque_id(given.encode())

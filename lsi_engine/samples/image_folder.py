@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
+from lsi_engine.samples.folder import files_below, shown_name
 from lsi_engine.samples.label_table import LabelRow, read_label_table
 from lsi_engine.samples.media import UnreadableMedia, content_key, identify, read_file
 from lsi_engine.samples.ordered import in_order
@@ -150,10 +150,8 @@ def _read(
 def _folders_without(labelled: list[tuple[str, LabelRow]], root: Path, skipped: list[tuple[str, str]]) -> list[str]:
     """Class folders in which nothing was found, neither a file nor anything already listed."""
     known = {path.split("/", 1)[0] for path in [*(path for path, _ in labelled), *(path for path, _ in skipped)]}
-    folders = (entry for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
-    return sorted(
-        _shown(entry.name) for entry in folders if not entry.name.startswith(".") and _shown(entry.name) not in known
-    )
+    folders = (entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
+    return sorted(set(map(shown_name, (name for name in folders if not name.startswith(".")))) - known)
 
 
 @dataclass(frozen=True)
@@ -202,35 +200,3 @@ def _compiled(pattern: str | None, setting: str) -> re.Pattern[str] | None:
         return None if pattern is None else re.compile(pattern)
     except re.error as error:
         raise InputError(f"{setting} {pattern!r} is no regular expression: {error}") from error
-
-
-def files_below(root: Path, skipped: list[tuple[str, str]]) -> Iterator[str]:
-    """Relative POSIX paths of the files below ``root``, in no order; links to folders are not followed.
-
-    Hidden files are passed over; what cannot be used whatever it holds is added to ``skipped`` as (item, reason).
-    """
-
-    def unreadable(error: OSError) -> None:
-        skipped.append((_shown(os.path.relpath(error.filename, root)), f"folder cannot be read: {error.strerror}"))
-
-    for folder, folders, files in os.walk(root, onerror=unreadable):
-        prefix = os.path.relpath(folder, root)
-        below = "" if prefix == "." else prefix.replace(os.sep, "/") + "/"
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        skipped.extend(
-            (_shown(below + name), "link to a folder; links to folders are not followed")
-            for name in folders
-            if os.path.islink(os.path.join(folder, name))
-        )
-        for name in files:
-            if name.startswith("."):
-                continue
-            if _shown(below + name) != below + name:
-                skipped.append((_shown(below + name), "its name is not valid UTF-8; rename it"))
-            else:
-                yield below + name
-
-
-def _shown(path: str) -> str:
-    """``path`` as text that can be stored: bytes that are no UTF-8 are written as ``\\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -68,19 +68,19 @@ def inside(root: str, media: str) -> Path:
     return Path(path)
 
 
-def read_file(source: dict[str, Any], media: str) -> bytes:
+def read_file(source: dict[str, Any], media: str, most: int = MAX_FILE_BYTES) -> bytes:
     """The bytes of the file ``media`` (relative POSIX path) under ``source["root"]``.
 
     Raises ``UnreadableMedia`` for what is missing, outside the folder, no plain file (a pipe would block for
-    ever) or over ``MAX_FILE_BYTES``.
+    ever) or over ``most`` bytes.
     """
     path = inside(source["root"], media)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableMedia("not a plain file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise UnreadableMedia(f"too large: {status.st_size / 2**20:.0f} MB, the limit is {MAX_FILE_BYTES >> 20}")
+        if status.st_size > most:
+            raise UnreadableMedia(f"too large: {status.st_size / 2**20:.0f} MB, the limit is {most >> 20}")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise UnreadableMedia("there is no such file, or it is a broken link") from error

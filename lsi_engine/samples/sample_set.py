@@ -49,8 +49,10 @@ class SampleSet:
         - ``label``: the given label, as a class name.
         - ``name``: what a person would call the sample (relative path, index); may give the label away, so it
           is never shown in blinded reading.
-        - ``media`` (images, texts): reference that ``open_media(source, media)`` understands.
-        - ``content`` (images, texts): hash of the sample's bytes; the feature cache is keyed by it.
+        - ``media`` (images): reference that ``open_media(source, media)`` understands.
+        - ``text`` (texts): the text itself. It is the sample's only copy in a run, so that pages and exports need
+          neither the source nor the network, and a text that a corruption wrote can be shown at all.
+        - ``content`` (images, texts): hash of the sample's bytes (UTF-8 of a text); the feature cache's key.
         - ``split``, ``group``, ``annotator`` (optional): as the source states them.
         - ``position`` (optional, int64): row in the source, where unusable samples went from among them.
 

@@ -63,7 +63,7 @@ def outliers(samples: SampleSet, folder: str | Path, rate: float = 0.01, seed: i
     No label of the dataset is right for them, so their ``true_label`` is "". Files that are no image are listed in
     ``skipped``. Raises ``InputError`` when the folder has too few images.
     """
-    from lsi_engine.samples.image_folder import files_below
+    from lsi_engine.samples.folder import files_below
 
     require_images(samples, "outliers")
     root = Path(str(folder)).expanduser().resolve()
