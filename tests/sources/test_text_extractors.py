@@ -116,9 +116,13 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=16).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(known), hidden_size=12, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        vocab_size=len(known),
+        hidden_size=12,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
         max_position_embeddings=16,
-    )  # fmt: skip
+    )
     BertModel(config).save_pretrained(folder)
     return folder
 
