@@ -47,18 +47,23 @@ def main() -> None:
     st.set_page_config(page_title="LSI Inspector", page_icon=theme.ICON, layout="wide")
     theme.apply()
     lines = [line for members in PAGES.values() for line in members]
+    renders = {line.module: importlib.import_module(f"dashboard.pages.{line.module}").render for line in lines}
     pages = {
         line.module: st.Page(
-            importlib.import_module(f"dashboard.pages.{line.module}").render,
+            renders[line.module],
             title=line.title,
             icon=line.icon,
-            url_path=line.module,
+            # The default page answers at "/" and nowhere else: its own name is left to the page below.
+            url_path="start" if line is lines[0] else line.module,
             default=line is lines[0],
         )
         for line in lines
     }
-    opened = st.navigation({section: [pages[line.module] for line in members] for section, members in PAGES.items()})
-    line = next(line for line in lines if pages[line.module] is opened)
+    shown = {section: [pages[line.module] for line in members] for section, members in PAGES.items()}
+    first = lines[0]
+    named = st.Page(renders[first.module], title=first.title, url_path=first.module, visibility="hidden")
+    opened = st.navigation(shown | {"": [named]})
+    line = next((line for line in lines if pages[line.module] is opened), first)
     view = sidebar.draw()
     if line.of_a_run and not view.run:
         sidebar.no_runs_yet(pages["runs"])

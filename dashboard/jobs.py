@@ -1,8 +1,8 @@
 """Runs as separate processes: started here, then on their own; they outlive the page, the tab and the server.
 
-A job is ``python -m lsi_engine compute …``. It writes ``status.json`` into its run folder and stops when a file
-``cancel`` appears there; this module adds ``job.json`` (the command, so that it can be started again) and ``log.txt``
-(everything that the process printed).
+A job is ``python -m lsi_engine compute …`` (or ``rescore …``). It writes ``status.json`` into its run folder and stops
+when a file ``cancel`` appears there; this module adds ``job.json`` (the command, so that it can be started again) and
+``log.txt`` (everything that the process printed).
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class Job:
     name: str
     path: Path
     status: RunStatus
-    #: ``compute`` arguments, when the run was started from the dashboard.
+    #: What the command was given, when the run was started from the dashboard.
     arguments: list[str] | None
+    command: str = "compute"
 
     @property
     def active(self) -> bool:
@@ -62,8 +63,8 @@ class Job:
         return "\n".join(line.rsplit("\r", 1)[-1] for line in text.rstrip("\n").split("\n")[-lines:])
 
 
-def start(arguments: list[str], store: RunStore | None = None) -> str:
-    """Start ``lsi compute`` with ``arguments``, which must include ``--name NAME``; returns the name.
+def start(arguments: list[str], store: RunStore | None = None, *, command: str = "compute") -> str:
+    """Start ``lsi COMMAND`` with ``arguments``, which must include ``--name NAME``; returns the name.
 
     The process gets its own session, so nothing that happens to this one stops it. Raises ``InputError`` when the name
     is taken by a finished run or by one that is still going.
@@ -85,14 +86,14 @@ def start(arguments: list[str], store: RunStore | None = None) -> str:
     environment = os.environ | {"LSI_CACHE": str(store.cache.resolve()), "PYTHONPATH": search_path}
     with (path / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lsi_engine", "compute", *arguments],
+            [sys.executable, "-m", "lsi_engine", command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
         )
-    write_json(path / "job.json", {"arguments": arguments, "pid": process.pid, "started": now})
+    write_json(path / "job.json", {"command": command, "arguments": arguments, "pid": process.pid, "started": now})
     # Collects the exit status, so that a finished child does not linger as a zombie that looks alive.
     threading.Thread(target=process.wait, daemon=True).start()
     return name
@@ -116,10 +117,10 @@ def cancel(name: str, store: RunStore | None = None) -> None:
 def resume(name: str, store: RunStore | None = None) -> None:
     """Start a stopped run again with the same arguments; finished stages are not repeated."""
     store = store or RunStore()
-    arguments = job(store.path(name)).arguments
-    if arguments is None:
+    stopped = job(store.path(name))
+    if stopped.arguments is None:
         raise InputError(f"run {name!r} was started in a terminal: repeat that command to resume it")
-    start(arguments, store)
+    start(stopped.arguments, store, command=stopped.command)
 
 
 def job(path: Path) -> Job:
@@ -130,7 +131,9 @@ def job(path: Path) -> Job:
         gone = not _alive(record["pid"], record["started"])
         if gone or time.time() - record["started"] > 10 * STARTING_SECONDS:
             status = status.model_copy(update={"state": "failed", "message": _last_words(path)})
-    return Job(path.name, path, status, record["arguments"] if record else None)
+    if record is None:
+        return Job(path.name, path, status, None)
+    return Job(path.name, path, status, record["arguments"], record.get("command", "compute"))
 
 
 def jobs(store: RunStore | None = None) -> list[Job]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dashboard.data import RunData, current_run, frame_with_decisions
 from dashboard.state import View, current_view
+from lsi_engine.curation.rounds import DOUBT, suspected
 
-#: Label doubt above this, with another class more likely, counts as a suspected mislabel.
-DOUBT = 0.5
+__all__ = ["DOUBT", "Selection", "current_selection"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class Selection:
     @cached_property
     def suspected(self) -> NDArray[np.bool_]:
         """``(N,)`` bool: suspicion above ``DOUBT`` and a suggested label that differs from the given one."""
-        doubtful = self.frame["suspicion"].to_numpy() > DOUBT
-        return doubtful & self.frame["suggested_label"].notna().to_numpy()
+        return suspected(self.frame)
 
 
 def current_selection() -> Selection:

@@ -18,7 +18,7 @@ ROOMS = {
     "laplace": {"probes"},
     "information": {"probes", "laplace"},
     "runs": {"samples", "features", "information"},
-    "curation": {"runs"},
+    "curation": {"samples", "runs"},
     "cli": {"samples", "features", "information", "runs", "curation"},
 }
 SHARED = {"errors", "inputs", "progress"}

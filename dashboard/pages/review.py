@@ -13,6 +13,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import words
+from dashboard.components import rounds
 from dashboard.components.ranking import order
 from dashboard.components.review import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
 from dashboard.components.reviewer import reviewer_name
@@ -30,7 +31,7 @@ class Queue:
 
 
 QUEUES = {
-    "Suspects": Queue("suspicion", True, f"Suspicion above {DOUBT} and another label suggested, most doubtful first."),
+    "Suspects": Queue("suspicion", True, f"Suspicion above {DOUBT} and another label suggested."),
     "Suspicion": Queue("suspicion", False, "Every label, the most doubtful first."),
     "LSI": Queue("lsi", False, "The most informative first: rare, odd or wrongly labelled."),
 }
@@ -51,7 +52,9 @@ def render() -> None:
         )
         queue = QUEUES[by or "Suspects"]
         st.html(f'<span class="lsi-count">{queue.about}</span>', width="stretch")
+        rounds.button(data)
         reviewer = reviewer_name()
+    rounds.last_round(data)
     run = f"{data.run.name}@{data.run.fingerprint}"
     if st.session_state.get("review_run") != run:
         st.session_state.update(review_run=run, review_outcome=Outcome(), review_seen=set())

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from lsi_engine.cli import compute, corruptions, export, reading
+from lsi_engine.cli import compute, corruptions, export, reading, rescore
 from lsi_engine.cli.console import Json, notes, out, print_json
 from lsi_engine.errors import Cancelled, LsiError
 
@@ -23,6 +23,7 @@ app.command("runs")(reading.list_runs)
 app.command("show")(reading.show_run)
 app.command("evaluate")(reading.evaluate_run)
 app.command("export")(export.export_run)
+app.command("rescore")(rescore.rescore_run)
 
 
 @app.command("dashboard")

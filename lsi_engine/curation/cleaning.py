@@ -52,7 +52,8 @@ class CleanedSubset:
 
     ``decisions`` is the digest of the decisions that were looked at (:func:`decisions.digest`); ``stale`` are
     ids of decided samples whose given label has changed since, ``unknown`` ids the run does not have. Neither
-    is applied, and both are named in every export.
+    is applied, and both are named in every export. A decision that the run already follows (it was scored again
+    after it) is neither: its relabelled samples keep the label they were given first as ``given_label``.
     """
 
     rule: CleaningRule
@@ -109,7 +110,7 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
     if missing:
         raise InputError(f"the scores lack the column(s) {', '.join(sorted(missing))}; compute the run again")
     ids = pd.Index(scores["sample_id"].astype("object"))
-    given = scores["label"].astype("object").to_numpy()
+    given = scores["label"].astype("object").to_numpy(copy=True)
     names = scores["name"].astype("object").to_numpy() if "name" in scores else np.full(len(ids), "", object)
     final, action, reason = given.copy(), np.full(len(ids), "keep", object), np.full(len(ids), "undecided", object)
     settled = np.zeros(len(ids), dtype=bool)
@@ -119,7 +120,12 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
     stale, unknown = [], []
     for row, decision in zip(rows, decisions.itertuples(), strict=True):
         if row < 0:
-            unknown.append(str(decision.sample_id))
+            if decision.action != "drop":
+                unknown.append(str(decision.sample_id))
+        elif decision.new_label == given[row]:  # missing unless it is a relabel
+            if rule.apply_decisions:
+                settled[row] = True
+                given[row], action[row], reason[row] = decision.given_label, "relabel", "reviewed: relabel"
         elif decision.given_label != given[row]:
             stale.append(str(decision.sample_id))
         elif rule.apply_decisions:

@@ -21,13 +21,15 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from lsi_engine.errors import InputError, LsiError
+from lsi_engine.runs.store import replacing
 
 Action = Literal["keep", "relabel", "drop", "unsure"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 LATEST_COLUMNS = ("sample_id", "action", "new_label", "note", "reviewer", "revision", "given_label", "at")
 
-SCHEMA_VERSION = 1
+#: Version 1 had no table ``carried``; a log of it gets one when it is opened.
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -45,6 +47,10 @@ CREATE TABLE IF NOT EXISTS events (
     UNIQUE (sample_id, revision),
     CHECK ((action = 'relabel') = (new_label IS NOT NULL)),
     CHECK ((action = 'undo') = (undoes IS NOT NULL))
+);
+CREATE TABLE IF NOT EXISTS carried (
+    event INTEGER PRIMARY KEY REFERENCES events (id),
+    run   TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS events_by_reviewer ON events (reviewer, id);
 CREATE TRIGGER IF NOT EXISTS events_are_never_changed BEFORE UPDATE ON events
@@ -160,6 +166,7 @@ class Decisions:
         """Withdraw the reviewer's newest standing decision and return its sample id, ``None`` if there is none.
 
         Appended as an event of its own; calling again reaches further back. What stood before it stands again.
+        Decisions carried over from another run stay: that run's labels already follow them.
         """
         token = token or uuid.uuid4().hex
         with self._writing() as connection:
@@ -167,7 +174,8 @@ class Decisions:
             if seen:
                 return str(seen["sample_id"])
             row = connection.execute(
-                f"SELECT e.* FROM events e WHERE e.reviewer = ? AND {_STANDING} ORDER BY e.id DESC LIMIT 1",
+                f"SELECT e.* FROM events e WHERE e.reviewer = ? AND {_STANDING} "
+                "AND e.id NOT IN (SELECT event FROM carried) ORDER BY e.id DESC LIMIT 1",
                 (reviewer.strip(),),
             ).fetchone()
             if row is None:
@@ -190,10 +198,13 @@ class Decisions:
         return withdrawn
 
     def history(self, sample_id: str) -> list[dict[str, Any]]:
-        """Every event about one sample, oldest first; a withdrawn decision carries ``withdrawn=True``."""
+        """Every event about one sample, oldest first; a withdrawn decision has ``withdrawn=True``.
+
+        ``carried_from`` names the run in which it was made, where that is another one.
+        """
         rows = self._read(
-            "SELECT e.*, EXISTS (SELECT 1 FROM events u WHERE u.undoes = e.id) AS withdrawn "
-            "FROM events e WHERE e.sample_id = ? ORDER BY e.id",
+            "SELECT e.*, EXISTS (SELECT 1 FROM events u WHERE u.undoes = e.id) AS withdrawn, c.run AS carried_from "
+            "FROM events e LEFT JOIN carried c ON c.event = e.id WHERE e.sample_id = ? ORDER BY e.id",
             (sample_id,),
         )
         return [{**dict(row), "withdrawn": bool(row["withdrawn"])} for row in rows]
@@ -223,6 +234,21 @@ class Decisions:
         rows = self._read("SELECT COALESCE(MAX(id), 0) AS id FROM events")
         return int(rows[0]["id"]) if rows else 0
 
+    def carry_to(self, path: Path, run: str) -> None:
+        """Copy the log, as it stands at one moment, into a new one at ``path``, every event marked as ``run``'s.
+
+        Reviewers, times, notes and revisions are kept; what ``run`` itself was handed keeps the name it came with.
+        """
+        with replacing(path) as temporary:
+            copy = sqlite3.connect(temporary, isolation_level=None)
+            try:
+                with self._lock:
+                    self._connection().backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+                copy.execute("INSERT OR IGNORE INTO carried (event, run) SELECT id, ? FROM events", (run,))
+            finally:
+                copy.close()
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         with self._lock:
@@ -237,7 +263,7 @@ class Decisions:
             connection.row_factory = sqlite3.Row
             try:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version not in (0, SCHEMA_VERSION):
+                if version not in range(SCHEMA_VERSION + 1):
                     raise InputError(
                         f"{self.path} was written by another version of this program (log format {version})"
                     )
@@ -245,7 +271,7 @@ class Decisions:
                 # commits when the power fails, and a decision shown as saved must be on the disk.
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-                if version == 0:
+                if version < SCHEMA_VERSION:
                     connection.executescript(
                         f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                     )

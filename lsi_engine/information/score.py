@@ -18,7 +18,7 @@ from lsi_engine.information.problem import Problem, Scaling
 from lsi_engine.information.retrain import Shards
 from lsi_engine.information.seeds import check_seeds
 from lsi_engine.information.table import ScoreTable
-from lsi_engine.information.trained import TrainedScores, check_samples, trained_scores
+from lsi_engine.information.trained import TrainedScores, check_initial_weights, check_samples, trained_scores
 from lsi_engine.inputs import one_of
 from lsi_engine.probes.linear import fit_linear_probe
 from lsi_engine.probes.sgd import SgdSettings
@@ -107,7 +107,7 @@ def score(
         are means over seeds; ``table.seed_scores`` keeps each.
     initial_weights
         ``(W (C, D), b (C,))``, or ``(W₁, b₁, W₂, b₂)`` with a hidden layer: where every training starts instead.
-        Classes in sorted order.
+        Classes in sorted order. ``"closed_form"`` only gets to the same optimum sooner.
     probe
         ``"linear"``, or the width of a hidden ReLU layer (``"retrain"`` only).
     score_epochs
@@ -167,9 +167,10 @@ def score(
         "classes": objective.classes,
     }
     if method == "closed_form":
-        if len(chosen_seeds) > 1 or initial_weights is not None:
-            raise InputError("the optimum that closed_form scores depends on no seed and no initial_weights")
-        table = _closed_form(problem, hessian, loo_prior, precision, tolerance, index, info, clock, progress)
+        if len(chosen_seeds) > 1:
+            raise InputError("the optimum that closed_form scores depends on no seed; leave seeds at 1")
+        start = check_initial_weights(initial_weights, (objective.design.dimension, objective.classes))
+        table = _closed_form(problem, hessian, loo_prior, precision, tolerance, start, index, info, clock, progress)
         notes = list(problem.notes)
     else:
         if loo_prior != "rescaled":
@@ -219,6 +220,7 @@ def _closed_form(
     loo_prior: LooPrior,
     precision: str,
     tolerance: float,
+    start: list[torch.Tensor] | None,
     index: NDArray[np.int64],
     info: dict[str, Any],
     clock: _Stages,
@@ -230,7 +232,7 @@ def _closed_form(
     single_precision = precision == "float32" or (
         precision == "auto" and objective.samples * float(reduced) ** 2 > DOUBLE_PRECISION_WORK
     )
-    probe = fit_linear_probe(objective, tolerance=tolerance, progress=progress)
+    probe = fit_linear_probe(objective, tolerance=tolerance, start=start[0] if start else None, progress=progress)
     clock.done("fit")
     left_out = leave_one_out(
         objective,

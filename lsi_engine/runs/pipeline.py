@@ -7,7 +7,7 @@ import hashlib
 import platform
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ import pandas as pd
 import psutil
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.information.score import score
@@ -48,9 +48,11 @@ def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> 
     Cancelled
         When asked to stop; finished stages are kept.
     """
+    if config.derived_from is not None:
+        raise InputError(f"run {config.name!r} is made from run {config.derived_from!r}: use `lsi rescore`")
     path = store.path(config.name)
     path.mkdir(parents=True, exist_ok=True)
-    with _exclusive(path):
+    with exclusive(path):
         run = Run(path)
         if (path / "config.json").is_file():
             if run.complete:
@@ -77,7 +79,7 @@ def _same_or_refuse(run: Run, config: RunConfig) -> None:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Hold the run's lock; the system releases it however the process ends."""
     with (path / ".lock").open("w") as lock:
         try:
@@ -90,7 +92,7 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
-    config, seconds = run.config, {}
+    config, seconds = run.config, dict[str, float]()
     started = time.perf_counter()
     samples = open_source(config.source, progress=report)
     if config.extractor is not None:
@@ -115,6 +117,25 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
             np.save(file, features, allow_pickle=False)
     else:
         (run.path / "features.npy").unlink(missing_ok=True)
+    score_and_store(run, samples, features, extractor_key, fingerprint_of_data, report, seconds=seconds)
+
+
+def score_and_store(
+    run: Run,
+    samples: SampleSet,
+    features: NDArray,
+    extractor_key: str | None,
+    fingerprint_of_data: str,
+    report: Progress,
+    *,
+    seconds: Mapping[str, float],
+    initial_weights: Sequence[ArrayLike] | None = None,
+) -> None:
+    """Score ``samples`` on their ``features (N, D)`` as the run's config says, and write everything a run holds.
+
+    ``seconds`` are the timings of the stages before; ``initial_weights`` as in :func:`lsi_engine.score`.
+    """
+    config, seconds = run.config, dict(seconds)
     _write_table(run.path / "samples.parquet", samples.table)
     _write_table(run.path / "skipped.parquet", samples.skipped)
 
@@ -128,6 +149,7 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
             method=config.method,  # type: ignore[arg-type]
             prior_precision=config.prior_precision,
             feature_scaling=config.feature_scaling,
+            initial_weights=initial_weights,
             progress=report,
         )
     seconds.update(table.info["seconds"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
@@ -73,9 +74,13 @@ def features_of(run: Run, cache: Path) -> NDArray[np.floating]:
     key = run.provenance["extractor_key"]
     if key is None:
         samples = open_source(run.config.source)
-        if samples.features is None or len(samples) != run.provenance["samples"]:
+        scored = run.samples()["sample_id"]
+        rows = pd.Index(samples.table["sample_id"]).get_indexer(pd.Index(scored))
+        # A run derived from another may lack samples that the file has; any other run has them all.
+        complete = run.config.derived_from is not None or len(samples) == len(scored)
+        if samples.features is None or (rows < 0).any() or not complete:
             raise InputError(f"the data of run {run.name!r} has changed since it was scored: its features are gone")
-        return samples.features
+        return samples.features if len(samples) == len(scored) else samples.features[rows]
     from lsi_engine.features.cache import load as load_features
 
     return load_features(run.samples(), key, cache)

@@ -61,6 +61,7 @@ class RunConfig(BaseModel):
     method: str = "closed_form"
     prior_precision: float | Literal["weight_decay"] = "weight_decay"
     derived_from: str | None = Field(default=None, description="the run this one was made from, if any")
+    decisions: str | None = Field(default=None, description="digest of the decisions on that run that were applied")
 
 
 class RunStatus(BaseModel):

@@ -78,7 +78,7 @@ def test_a_tenth_of_thirty_is_three() -> None:
 
 
 def test_decisions_about_another_label_or_sample_are_named_not_applied(scores: pd.DataFrame) -> None:
-    subset = clean(scores, decided(("s000", "owl", "drop", None), ("gone", "cat", "drop", None)), CleaningRule())
+    subset = clean(scores, decided(("s000", "owl", "drop", None), ("gone", "cat", "keep", None)), CleaningRule())
     assert subset.stale == ("s000",)
     assert subset.unknown == ("gone",)
     assert (subset.frame()["action"] == "keep").all()

@@ -1,0 +1,49 @@
+"""A round of review from the page: apply the decisions, score again, read what changed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from conftest import Served, visit
+from playwright.sync_api import Page, expect
+
+from lsi_engine.curation import Decision, Decisions
+from lsi_engine.runs.store import RunStore
+
+pytestmark = pytest.mark.browser
+RUN = "digits-flipped"
+
+
+def test_one_click_makes_the_next_round_and_shows_what_changed(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/review?run={RUN}")
+    expect(page.get_by_role("button", name="Score again")).to_be_disabled()
+    scores = pd.read_parquet(served.cache / "runs" / RUN / "scores.parquet")
+    wrong = scores[scores["corrupted"]]
+    log = Decisions(served.cache / "runs" / RUN / "decisions.sqlite")
+    right = [Decision(one.sample_id, "relabel", "ann", 0, one.label, one.true_label) for one in wrong.itertuples()]
+    assert not log.record_all(right)
+
+    visit(page, f"{served.address}/review?run={RUN}")
+    page.get_by_role("button", name="Score again").click()
+    expect(page.get_by_text(f"Applies {len(wrong)} relabelled and 0 dropped images")).to_be_visible()
+    page.get_by_role("button", name="Score again now").click()
+    changed = page.get_by_text(f"Since {RUN}: {len(wrong)} relabelled and 0 dropped")
+    expect(changed).to_be_visible(timeout=90_000)
+    assert f"run={RUN}-r2" in page.url
+    made = RunStore(served.cache).open(f"{RUN}-r2")
+    assert (made.config.derived_from, made.config.decisions) == (RUN, log.digest())
+    assert not made.scores()["corrupted"].any()
+    changed.click()
+    before, now = (pd.read_parquet(served.cache / "runs" / name / "scores.parquet") for name in (RUN, f"{RUN}-r2"))
+    suspects = [int(((one["suspicion"] > 0.5) & one["suggested_label"].notna()).sum()) for one in (before, now)]
+    assert suspects[1] < suspects[0]
+    expect(changed).to_contain_text(f"{suspects[0]} → {suspects[1]}")
+    expect(page.get_by_role("radio", name="Still doubtful")).to_be_visible()
+    expect(page.locator(".tile .face").first).to_be_visible()
+
+
+def test_the_first_page_answers_to_its_own_name(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/overview?run=digits")
+    expect(page.get_by_text("The long tail")).to_be_visible()
+    assert page.get_by_text("Page not found").count() == 0
+    assert "run=digits" in page.url
