@@ -24,7 +24,7 @@ from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
 def exact_duplicates(samples: SampleSet, rate: float = 0.05, classes: Any = None, seed: int = 0) -> SampleSet:
     """Add a copy of ``round(rate * n)`` of the n samples of ``classes``; ``duplicate_of`` names the original."""
     copies, rows, features = _copies(samples, rate, classes, seed, "exact")
-    return _planted(samples, copies, "exact_duplicates", None if features is None else features[rows])
+    return plant(samples, copies, "exact_duplicates", None if features is None else features[rows])
 
 
 def near_duplicates(
@@ -40,9 +40,9 @@ def near_duplicates(
     if features is None:
         require_images(samples, "near_duplicates")
         copies = derived(copies, range(len(copies)), "near_duplicate", severity, seed)
-        return _planted(samples, copies, f"near_duplicates {severity}", None)
+        return plant(samples, copies, f"near_duplicates {severity}", None)
     noise = generator(seed).standard_normal((len(rows), features.shape[1])) * features.std(axis=0) * severity / 100
-    return _planted(samples, copies, f"near_duplicates {severity}", (features[rows] + noise).astype(features.dtype))
+    return plant(samples, copies, f"near_duplicates {severity}", (features[rows] + noise).astype(features.dtype))
 
 
 def _copies(
@@ -97,12 +97,10 @@ def outliers(samples: SampleSet, folder: str | Path, rate: float = 0.01, seed: i
         raise InputError(f"outliers: {root} has {len(rows)} usable images, {count} are wanted; lower the rate")
     planted = pd.DataFrame(rows, columns=["sample_id", "label", "name", "media", "content"], dtype="str")
     samples = replace(samples, skipped=pd.concat([samples.skipped, skipped_table(skipped)], ignore_index=True))
-    return _planted(
-        samples, planted.assign(true_label=pd.Series("", index=planted.index, dtype="str")), "outliers", None
-    )
+    return plant(samples, planted.assign(true_label=pd.Series("", index=planted.index, dtype="str")), "outliers", None)
 
 
-def _planted(samples: SampleSet, added: pd.DataFrame, what: str, features: NDArray[np.floating] | None) -> SampleSet:
+def plant(samples: SampleSet, added: pd.DataFrame, what: str, features: NDArray[np.floating] | None) -> SampleSet:
     """``samples`` with the rows of ``added`` behind them, recorded as ``what``."""
     before = samples.table.drop(columns="corrupted", errors="ignore")
     if "position" not in before:
