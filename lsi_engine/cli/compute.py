@@ -67,7 +67,7 @@ class Settings:
     ] = None
 
 
-def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Let ``command(…, settings)`` be called with the options of :class:`Settings` behind its own."""
     hints = get_type_hints(command, include_extras=True)
     shared = get_type_hints(Settings, include_extras=True)
@@ -100,7 +100,7 @@ ImageSize = Annotated[int | None, typer.Option(help="Edge in pixels that images 
 
 
 @app.command("digits")
-@_takes_settings
+@takes_settings
 def compute_digits(
     settings: Settings,
     backbone: Annotated[
@@ -110,12 +110,12 @@ def compute_digits(
     image_size: ImageSize = None,
 ) -> None:
     """Score the 1 797 handwritten digits that come with scikit-learn."""
-    extractor = None if backbone is None else _extractor(backbone, weights, image_size)
-    _compute({"kind": "digits"}, extractor, "digits", settings)
+    extractor = None if backbone is None else extractor_settings(backbone, weights, image_size)
+    compute_source({"kind": "digits"}, extractor, "digits", settings)
 
 
 @app.command("images")
-@_takes_settings
+@takes_settings
 def compute_images(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images.")],
     settings: Settings,
@@ -142,25 +142,11 @@ def compute_images(
     }
     source = {"kind": "image_folder", "root": str(folder.resolve())}
     source |= {key: value for key, value in given.items() if value is not None}
-    _compute(source, _extractor(backbone, weights, image_size), folder.resolve().name, settings)
-
-
-@app.command("cifar10")
-@_takes_settings
-def compute_cifar10(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with data_batch_* and batches.meta.")],
-    settings: Settings,
-    backbone: Backbone = "resnet18",
-    weights: Weights = "default",
-    image_size: ImageSize = None,
-) -> None:
-    """Score CIFAR-10 training images from the original python batches, in their original order."""
-    source = {"kind": "cifar10", "root": str(folder.resolve())}
-    _compute(source, _extractor(backbone, weights, image_size), "cifar10", settings)
+    compute_source(source, extractor_settings(backbone, weights, image_size), folder.resolve().name, settings)
 
 
 @app.command("texts")
-@_takes_settings
+@takes_settings
 def compute_texts(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="CSV, TSV, JSONL or Parquet, or a folder: see docs/data.md.")
@@ -179,20 +165,20 @@ def compute_texts(
     given = {"text_column": text_column, "label_column": label_column, "split": split}
     source = {"kind": "texts", "path": str(path.resolve())}
     source |= {key: value for key, value in given.items() if value is not None}
-    _compute(source, _text_encoder(encoder, pooling, max_tokens), path.resolve().name.split(".")[0], settings)
+    compute_source(source, _text_encoder(encoder, pooling, max_tokens), path.resolve().name.split(".")[0], settings)
 
 
 @app.command("features")
-@_takes_settings
+@takes_settings
 def compute_features(
     file: Annotated[Path, typer.Argument(metavar="FILE", help=".npz with features and labels, or .parquet.")],
     settings: Settings,
 ) -> None:
     """Score features that you have already computed."""
-    _compute({"kind": "feature_file", "path": str(file.resolve())}, None, file.stem, settings)
+    compute_source({"kind": "feature_file", "path": str(file.resolve())}, None, file.stem, settings)
 
 
-def _extractor(backbone: str, weights: str, image_size: int | None) -> dict[str, Any]:
+def extractor_settings(backbone: str, weights: str, image_size: int | None) -> dict[str, Any]:
     size = {} if image_size is None else {"image_size": image_size}
     if backbone == "pixels":
         return {"kind": "pixels", **size}
@@ -209,7 +195,9 @@ def _text_encoder(encoder: str, pooling: Pooling, max_tokens: int | None) -> dic
     return {"kind": "transformer", "model": model, "pooling": pooling.value, **tokens}
 
 
-def _compute(source: dict[str, Any], extractor: dict[str, Any] | None, default_name: str, settings: Settings) -> None:
+def compute_source(
+    source: dict[str, Any], extractor: dict[str, Any] | None, default_name: str, settings: Settings
+) -> None:
     from lsi_engine.runs.store import RunConfig
 
     config = RunConfig(

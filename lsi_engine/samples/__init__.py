@@ -9,10 +9,12 @@ from typing import Any
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
 from lsi_engine.samples.bundled import digits
-from lsi_engine.samples.cifar import cifar10
+from lsi_engine.samples.cifar import cifar10, cifar100
+from lsi_engine.samples.dicom import dicom_folder
 from lsi_engine.samples.feature_file import feature_file
 from lsi_engine.samples.image_folder import image_folder
 from lsi_engine.samples.media import UnreadableMedia, open_media
+from lsi_engine.samples.published_folders import pneumonia, wordnet_folder
 from lsi_engine.samples.sample_set import SampleSet
 from lsi_engine.samples.texts import texts
 
@@ -20,12 +22,16 @@ __all__ = [
     "SampleSet",
     "UnreadableMedia",
     "cifar10",
+    "cifar100",
+    "dicom_folder",
     "digits",
     "feature_file",
     "image_folder",
     "open_media",
     "open_source",
+    "pneumonia",
     "texts",
+    "wordnet_folder",
 ]
 
 
@@ -39,6 +45,10 @@ def open_source(source: dict[str, Any], *, progress: Progress = silent) -> Sampl
         "digits": (digits, False),
         "image_folder": (image_folder, True),
         "cifar10": (cifar10, True),
+        "cifar100": (cifar100, True),
+        "wordnet_folder": (wordnet_folder, True),
+        "pneumonia": (pneumonia, True),
+        "dicom_folder": (dicom_folder, True),
         "feature_file": (feature_file, False),
         "texts": (texts, True),
     }

@@ -1,4 +1,7 @@
-"""CIFAR-10 in its original "python version": ``data_batch_1`` … ``data_batch_5`` and ``batches.meta``.
+"""CIFAR-10 and CIFAR-100 in their original "python versions".
+
+CIFAR-10: ``data_batch_1`` … ``data_batch_5``, ``test_batch`` and ``batches.meta``. CIFAR-100: ``train``, ``test`` and
+``meta``.
 
 The files are pickles, and unpickling runs whatever a file asks for. Here it can ask for nothing: the unpickler
 below builds plain containers only, and gives the few names that a stored NumPy array mentions inert stand-ins
@@ -11,6 +14,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from PIL import Image
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
+from lsi_engine.samples.archives import ARCHIVES
 from lsi_engine.samples.media import UnreadableMedia, content_key
 from lsi_engine.samples.sample_set import SampleSet
 
@@ -66,13 +71,13 @@ def _read_batch(path: Path) -> dict[bytes, Any]:
         payload = path.read_bytes()
         content = _InertUnpickler(io.BytesIO(payload), encoding="bytes").load()
     except FileNotFoundError as error:
-        raise InputError(f"there is no {path}; CIFAR-10's python version has one") from error
+        raise InputError(f"there is no {path}; the python version of CIFAR has one") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # malformed opcodes raise anything
-        raise InputError(f"{path} is damaged or no CIFAR-10 batch ({type(error).__name__}: {error})") from error
+        raise InputError(f"{path} is damaged or no CIFAR batch ({type(error).__name__}: {error})") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}; a CIFAR-10 batch is a dictionary")
+        raise InputError(f"{path} holds a {type(content).__name__}; a CIFAR batch is a dictionary")
     return {key.encode() if isinstance(key, str) else key: value for key, value in content.items()}
 
 
@@ -96,68 +101,97 @@ def _batch_pixels(path: Path, modified: int) -> NDArray[np.uint8]:
     return _pixels(_read_batch(path).get(b"data"), path)
 
 
-def _class_names(root: Path) -> list[str]:
-    path = root / "batches.meta"
-    names = _read_batch(path).get(b"label_names")
-    if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
-        raise InputError(f"{path} holds no 'label_names'")
-    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
+@dataclass(frozen=True)
+class Layout:
+    """Where one dataset keeps what: the files of each split (a pattern), and the keys inside."""
+
+    meta: str
+    splits: dict[str, str]
+    labels: bytes
+    names: bytes
 
 
-def cifar10(root: str | Path, *, progress: Progress = silent) -> SampleSet:
-    """CIFAR-10 training images (Krizhevsky 2009) from whichever ``data_batch_*`` files ``root`` holds.
+LAYOUTS = {
+    "cifar10": Layout(
+        "batches.meta", {"train": r"data_batch_(\d+)", "test": r"test_batch()"}, b"labels", b"label_names"
+    ),
+    "cifar100": Layout("meta", {"train": r"train()", "test": r"test()"}, b"fine_labels", b"fine_label_names"),
+}
 
-    Samples are in the original order, batch by batch. Record 17 of ``data_batch_2`` has the id
-    ``cifar10-2-00017`` and the media reference ``data_batch_2/17``. Raises ``InputError`` naming the file that
-    is missing, damaged or asks for anything but plain data.
+
+def cifar10(root: str | Path, split: str = "train", *, progress: Progress = silent) -> SampleSet:
+    """CIFAR-10 images (Krizhevsky 2009) from whichever files of ``split``, train or test, ``root`` holds.
+
+    ``root`` is the folder with the batches, or the one that ``cifar-10-batches-py`` lies in. Samples are in the
+    original order, batch by batch. Record 17 of ``data_batch_2`` has the id ``cifar10-2-00017`` and the media
+    reference ``data_batch_2/17``; record 17 of ``test_batch`` has the id ``cifar10-test-00017``. Raises ``InputError``
+    naming the file that is missing, damaged or asks for anything but plain data.
     """
-    folder = Path(root).expanduser().resolve()
-    numbered = {
-        int(match[1]): path
-        for path in folder.glob("data_batch_*")
-        if (match := re.fullmatch(r"data_batch_(\d+)", path.name))
-    }
-    if not numbered:
-        raise InputError(
-            f"{folder} holds no data_batch_1, data_batch_2, …: is it the folder of CIFAR-10's python version?"
-        )
-    classes = _class_names(folder)
+    return _read("cifar10", root, split, progress)
+
+
+def cifar100(root: str | Path, split: str = "train", *, progress: Progress = silent) -> SampleSet:
+    """CIFAR-100 images with their 100 fine labels, in the original order; see :func:`cifar10`.
+
+    Record 17 of ``train`` has the id ``cifar100-train-00017`` and the media reference ``train/17``.
+    """
+    return _read("cifar100", root, split, progress)
+
+
+def _read(kind: str, root: str | Path, split: str, progress: Progress) -> SampleSet:
+    layout = LAYOUTS[kind]
+    if split not in layout.splits:
+        raise InputError(f"{split!r} is not a split of {kind}; it has {', '.join(layout.splits)}")
+    given = Path(root).expanduser().resolve()
+    folder = next((place for place in (given, given / ARCHIVES[kind].folder) if (place / layout.meta).is_file()), given)
+    pattern = re.compile(layout.splits[split])
+    found = {int(match[1] or 0): path for path in folder.glob("*") if (match := pattern.fullmatch(path.name))}
+    if not found:
+        raise ARCHIVES[kind].missing(given)
+    classes = _class_names(folder / layout.meta, layout.names)
     tables = []
-    for done, (number, path) in enumerate(sorted(numbered.items())):
-        progress("scan", done, len(numbered))
+    for done, (number, path) in enumerate(sorted(found.items())):
+        progress("scan", done, len(found))
         batch = _read_batch(path)
-        pixels, labels = _pixels(batch.get(b"data"), path), batch.get(b"labels")
+        pixels, labels = _pixels(batch.get(b"data"), path), batch.get(layout.labels)
         if not isinstance(labels, list) or len(labels) != len(pixels):
-            found = len(labels) if isinstance(labels, list) else "no"
-            raise InputError(f"{path}: {len(pixels)} images but {found} labels; they must match")
+            present = len(labels) if isinstance(labels, list) else "no"
+            raise InputError(f"{path}: {len(pixels)} images but {present} labels; they must match")
         for row, label in enumerate(labels):
             if not isinstance(label, int) or not 0 <= label < len(classes):
                 raise InputError(
-                    f"{path}: record {row} has the label {label!r}; batches.meta names {len(classes)} classes"
+                    f"{path}: record {row} has the label {label!r}; {layout.meta} names {len(classes)} classes"
                 )
-        count = len(labels)
+        records = range(len(labels))
         tables.append(
             pd.DataFrame(
                 {
-                    "sample_id": [f"cifar10-{number}-{row:05d}" for row in range(count)],
+                    "sample_id": [f"{kind}-{number or split}-{row:05d}" for row in records],
                     "label": [classes[label] for label in labels],
-                    "name": [f"data_batch_{number}/{row}" for row in range(count)],
-                    "media": [f"data_batch_{number}/{row}" for row in range(count)],
+                    "name": [f"{path.name}/{row}" for row in records],
+                    "media": [f"{path.name}/{row}" for row in records],
                     "content": [content_key(record.tobytes()) for record in pixels],
                 },
                 dtype="str",
             )
         )
-    progress("scan", len(numbered), len(numbered))
-    source = {"kind": "cifar10", "root": str(folder)}
-    samples = SampleSet("cifar10", "image", pd.concat(tables, ignore_index=True), source)
+    progress("scan", len(found), len(found))
+    source = {"kind": kind, "root": str(folder)} | ({} if split == "train" else {"split": split})
+    samples = SampleSet(kind, "image", pd.concat(tables, ignore_index=True), source)
     samples.require_two_classes()
     return samples
 
 
+def _class_names(path: Path, key: bytes) -> list[str]:
+    names = _read_batch(path).get(key)
+    if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
+        raise InputError(f"{path} holds no {key.decode()!r}")
+    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
+
+
 def read_record(source: dict[str, Any], media: str) -> bytes:
-    """The 3 072 bytes of the record ``data_batch_K/ROW``; batches are kept in memory once read."""
-    match = re.fullmatch(r"(data_batch_\d+)/(\d+)", media)
+    """The 3 072 bytes of the record ``FILE/ROW``; batches are kept in memory once read."""
+    match = re.fullmatch(r"(data_batch_\d+|test_batch|train|test)/(\d+)", media)
     if not match:
         raise UnreadableMedia(f"{media!r} is no CIFAR record; they are called data_batch_1/0 and so on")
     path = Path(source["root"]) / match[1]

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.folder import files_below, shown_name
+from lsi_engine.samples.folder_scan import scan
 from lsi_engine.samples.label_table import LabelRow, read_label_table
-from lsi_engine.samples.media import UnreadableMedia, content_key, identify, read_file
-from lsi_engine.samples.ordered import in_order
-from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
-
-#: Reading waits for the disk and hashing lets go of the interpreter lock, so more threads than cores pay.
-SCAN_THREADS = 8
+from lsi_engine.samples.media import UnreadableMedia
+from lsi_engine.samples.sample_set import SampleSet
 
 
 def image_folder(
@@ -79,79 +72,23 @@ def image_folder(
         rows=None if csv_path is None else read_label_table(csv_path),
     )
 
-    skipped: list[tuple[str, str]] = []
-    labelled: list[tuple[str, LabelRow]] = []
-    for path in sorted(files_below(folder, skipped)):
-        if csv_path is not None and folder / path == csv_path:
-            continue
-        try:
-            labelled.append((path, labelling(path)))
-        except UnreadableMedia as reason:
-            skipped.append((path, str(reason)))
-    if labelling.rows is not None:
-        present = {path for path, _ in labelled}
-        absent = (path for path in labelling.rows if path not in present)
-        skipped += [(path, "the label file names it, but the folder has no such file") for path in absent]
-
-    source = {"kind": "image_folder", "root": str(folder)}
-    rows = _read(source, labelled, skipped, progress)
-    for label in sorted({row.label for _, row in labelled} - {row[1] for row in rows}):
-        skipped.append((f"class {label}", "none of its files can be used, so the class is left out"))
-    if labelling.by_folder:
-        skipped += [(name, "empty class folder") for name in _folders_without(labelled, folder, skipped)]
-
-    columns = ["sample_id", "label", "name", "media", "content", "split", "group"]
-    table = pd.DataFrame(rows, columns=columns, dtype="str")
-    unused = [column for column in ("split", "group") if not table[column].str.len().any()]
     settings = {
         "label_pattern": label_pattern,
         "label_default": label_default,
         "group_pattern": group_pattern,
         "labels_csv": None if csv_path is None else str(csv_path),
     }
+    source = {"kind": "image_folder", "root": str(folder)}
     source |= {name: value for name, value in settings.items() if value is not None}
-    samples = SampleSet(folder.name, "image", table.drop(columns=unused), source, skipped_table(skipped))
+    by_folder = labelling.pattern is None and labelling.rows is None
+    samples = scan(
+        folder, labelling, source, named=labelling.rows, beside=csv_path, by_folder=by_folder, progress=progress
+    )
     samples.require_two_classes(
         "Put the images of each class into a folder of their own below "
         f"{folder}, or give a label_pattern or a labels_csv."
     )
     return samples
-
-
-def _read(
-    source: dict[str, str],
-    labelled: list[tuple[str, LabelRow]],
-    skipped: list[tuple[str, str]],
-    progress: Progress,
-) -> list[tuple[str, ...]]:
-    """One row of the sample table for each readable image; the others go to ``skipped``."""
-
-    def content(item: tuple[str, LabelRow]) -> str | UnreadableMedia:
-        try:
-            payload = read_file(source, item[0])
-            identify(payload)
-            return content_key(payload)
-        except UnreadableMedia as reason:
-            return reason
-
-    rows: list[tuple[str, ...]] = []
-    progress("scan", 0, len(labelled))
-    found = in_order(content, labelled, threads=SCAN_THREADS, ahead=8 * SCAN_THREADS)
-    for done, ((path, row), key) in enumerate(zip(labelled, found, strict=True), start=1):
-        if isinstance(key, UnreadableMedia):
-            skipped.append((path, str(key)))
-        else:
-            rows.append((opaque_id(path.encode()), row.label, path, path, key, row.split, row.group))
-        if done % 100 == 0 or done == len(labelled):
-            progress("scan", done, len(labelled))
-    return rows
-
-
-def _folders_without(labelled: list[tuple[str, LabelRow]], root: Path, skipped: list[tuple[str, str]]) -> list[str]:
-    """Class folders in which nothing was found, neither a file nor anything already listed."""
-    known = {path.split("/", 1)[0] for path in [*(path for path, _ in labelled), *(path for path, _ in skipped)]}
-    folders = (entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
-    return sorted(set(map(shown_name, (name for name in folders if not name.startswith(".")))) - known)
 
 
 @dataclass(frozen=True)
@@ -162,10 +99,6 @@ class Labelling:
     default: str | None
     group: re.Pattern[str] | None
     rows: dict[str, LabelRow] | None
-
-    @property
-    def by_folder(self) -> bool:
-        return self.pattern is None and self.rows is None
 
     def __call__(self, path: str) -> LabelRow:
         folders, _, name = path.rpartition("/")

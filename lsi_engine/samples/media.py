@@ -37,9 +37,10 @@ MAX_PIXELS = 150_000_000
 LARGE_PIXELS = 16_000_000
 MAX_FILE_BYTES = 512 * 2**20
 
-# Pillow warns above its own limit and refuses above twice that; `_refuse_bomb` refuses at the limit already.
+# Pillow warns above its own limit and refuses above twice that; `refuse_bomb` refuses at the limit already.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-_one_large_image = threading.Lock()
+#: Held while an image above ``LARGE_PIXELS`` is decoded.
+one_large_image = threading.Lock()
 
 
 class UnreadableMedia(InputError):
@@ -100,15 +101,15 @@ def identify(payload: bytes) -> Image.Image:
         raise UnreadableMedia(f"too large: over {2 * MAX_PIXELS / 1e6:.0f} megapixels") from error
     except Exception as error:  # Pillow's parsers raise almost anything on malformed bytes
         raise UnreadableMedia(f"damaged image: {error}") from error
-    _refuse_bomb(image)
+    refuse_bomb(image.width, image.height)
     return image
 
 
-def _refuse_bomb(image: Image.Image) -> None:
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
+def refuse_bomb(width: int, height: int) -> None:
+    """Raise ``UnreadableMedia`` for an image of more than ``MAX_PIXELS``."""
+    if width * height > MAX_PIXELS:
         raise UnreadableMedia(
-            f"too large: {image.width} × {image.height} = {pixels / 1e6:.0f} megapixels, "
+            f"too large: {width} × {height} = {width * height / 1e6:.0f} megapixels, "
             f"the limit is {MAX_PIXELS / 1e6:.0f}"
         )
 
@@ -120,12 +121,11 @@ def decode_image(payload: bytes) -> Image.Image:
     try:
         if factor == 1:
             return _upright_8_bit(image)
-        with _one_large_image:
+        with one_large_image:
             # A JPEG is decoded at a smaller size straight away: the smallest not below the wanted one.
             image.draft(None, (image.width // factor, image.height // factor))
             image = _upright_8_bit(image)
-            factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
-            return image.reduce(factor) if factor > 1 else image
+            return shrunk(image)
     except InputError:
         raise
     except MemoryError as error:
@@ -134,11 +134,17 @@ def decode_image(payload: bytes) -> Image.Image:
         raise UnreadableMedia(f"truncated or damaged image: {error}") from error
 
 
+def shrunk(image: Image.Image) -> Image.Image:
+    """``image`` reduced by a whole factor to below ``LARGE_PIXELS``."""
+    factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
+    return image.reduce(factor) if factor > 1 else image
+
+
 def _upright_8_bit(image: Image.Image) -> Image.Image:
     image.load()
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
-        return _stretched(np.asarray(image))
+        return stretched(np.asarray(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -146,15 +152,18 @@ def _upright_8_bit(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB") if image.mode != "L" else image
 
 
-def _stretched(grey: NDArray[Any]) -> Image.Image:
-    """``(H, W)`` integers or floats of any depth as 8-bit grey, 0.1 and 99.9 percentile to black and white."""
+def stretched(grey: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> Image.Image:
+    """``(H, W)`` integers or floats of any depth as 8-bit grey, 0.1 and 99.9 percentile to black and white.
+
+    Pixels where ``ignore (H, W)`` holds have no say in the percentiles.
+    """
     values = grey.astype(np.float32)
     step = math.ceil(math.sqrt(values.size / 1_000_000))
     sampled = values[::step, ::step]
-    finite = sampled[np.isfinite(sampled)]
-    if not finite.size:
+    usable = np.isfinite(sampled) if ignore is None else np.isfinite(sampled) & ~ignore[::step, ::step]
+    if not usable.any():
         raise UnreadableMedia("holds no finite pixel value")
-    low, high = np.percentile(finite, (0.1, 99.9))
+    low, high = np.percentile(sampled[usable], (0.1, 99.9))
     np.nan_to_num(values, copy=False, nan=low)
     values -= low
     values *= 255.0 / (high - low) if high > low else 0.0
@@ -162,12 +171,17 @@ def _stretched(grey: NDArray[Any]) -> Image.Image:
 
 
 def _media_kinds() -> dict[str, MediaKind]:
-    from lsi_engine.samples import bundled, cifar  # they import this module
+    from lsi_engine.samples import bundled, cifar, dicom  # they import this module
 
+    image_file, record = MediaKind(read_file, decode_image), MediaKind(cifar.read_record, cifar.decode_record)
     return {
-        "image_folder": MediaKind(read_file, decode_image),
+        "image_folder": image_file,
+        "wordnet_folder": image_file,
+        "pneumonia": image_file,
+        "dicom_folder": MediaKind(read_file, dicom.decode_dicom),
         "digits": MediaKind(bundled.read_digit, bundled.decode_digit),
-        "cifar10": MediaKind(cifar.read_record, cifar.decode_record),
+        "cifar10": record,
+        "cifar100": record,
     }
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.images import derived, require_images
 from lsi_engine.samples.corruption.record import chosen, generator, level, record, share
+from lsi_engine.samples.folder import files_below
 from lsi_engine.samples.media import UnreadableMedia, content_key, identify, outside, read_file
 from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
 
@@ -63,8 +64,6 @@ def outliers(samples: SampleSet, folder: str | Path, rate: float = 0.01, seed: i
     No label of the dataset is right for them, so their ``true_label`` is "". Files that are no image are listed in
     ``skipped``. Raises ``InputError`` when the folder has too few images.
     """
-    from lsi_engine.samples.folder import files_below
-
     require_images(samples, "outliers")
     root = Path(str(folder)).expanduser().resolve()
     if not root.is_dir():
