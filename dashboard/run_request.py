@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunStore
+from lsi_engine.samples.corruption import CORRUPTIONS
 
-Kind = Literal["images", "features", "digits"]
+Kind = Literal["images", "pneumonia", "cifar10", "cifar100", "imagenette", "imagewoof", "dicom", "features", "digits"]
+#: What each kind's path is called, and the splits it has, the usual one first. Digits need no path.
+PATHS: dict[Kind, str] = {
+    "images": "Folder of images",
+    "pneumonia": "Folder chest_xray",
+    "cifar10": "Folder of CIFAR-10",
+    "cifar100": "Folder of CIFAR-100",
+    "imagenette": "Folder of Imagenette",
+    "imagewoof": "Folder of Imagewoof",
+    "dicom": "Folder of DICOM files",
+    "features": "Feature file",
+}
+SPLITS: dict[Kind, tuple[str, ...]] = {
+    "pneumonia": ("train", "val", "test"),
+    "cifar10": ("train", "test"),
+    "cifar100": ("train", "test"),
+    "imagenette": ("train", "val"),
+    "imagewoof": ("train", "val"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,37 +44,38 @@ class RunRequest:
     label_default: str = ""
     group_pattern: str = ""
     labels_csv: str = ""
+    label_field: str = ""
+    split: str = ""
     backbone: str = "resnet18"
     weights: str = "default"
     hessian: str = "diag"
     weight_decay: float = 0.01
     feature_scaling: str = "standardize"
-    flip_labels: float = 0.0
-    seed: int = 0
+    corruptions: tuple[dict[str, Any], ...] = ()
 
     def problems(self, store: RunStore) -> list[str]:
         """What is wrong with the request, one sentence each, naming the field; empty when it can start."""
         found = [*self._path_problems(), *self._pattern_problems(), *self._name_problems(store)]
         if not self.weight_decay > 0:
             found.append("Weight decay must be above 0: without it the probe has no optimum to stand at.")
-        if not 0 <= self.flip_labels < 1:
-            found.append("The share of labels to flip lies between 0 and 1.")
-        return found
+        return [*found, *self._corruption_problems()]
 
     def _path_problems(self) -> list[str]:
         if self.kind == "digits":
             return []
-        what = "Folder of images" if self.kind == "images" else "Feature file"
+        what = PATHS[self.kind]
         if not self.path.strip():
             return [f"{what}: give a path on the machine that runs the dashboard."]
         path = _resolved(self.path)
-        if self.kind == "images" and not path.is_dir():
+        if self.kind != "features" and not path.is_dir():
             return [f"{what}: {path} is {'a file, not a folder' if path.exists() else 'not there'}."]
         if self.kind == "features":
             if not path.is_file():
                 return [f"{what}: {path} is {'a folder, not a file' if path.exists() else 'not there'}."]
             if path.suffix not in (".npz", ".parquet"):
                 return [f"{what}: {path.name} is neither .npz nor .parquet."]
+        if self.labels_csv.strip() and self.label_field.strip():
+            return ["Labels come from a CSV or from a header field: leave one of the two empty."]
         if self.weights.strip() not in ("", "default") and not _resolved(self.weights).is_file():
             return [f"Weights: {_resolved(self.weights)} is not there; leave 'default' for torchvision's download."]
         if self.labels_csv.strip() and not _resolved(self.labels_csv).is_file():
@@ -73,6 +94,18 @@ class RunRequest:
                 continue
             if not groups:
                 found.append(f"{field}: {pattern!r} has no (group) to take the value from.")
+        return found
+
+    def _corruption_problems(self) -> list[str]:
+        found = []
+        for step in self.corruptions:
+            known = {setting.name: setting for setting in CORRUPTIONS[step["kind"]].settings}
+            for name, setting in known.items():
+                value = step.get(name)
+                if setting.form == "path" and not value:
+                    found.append(f"{step['kind']}: {name} is missing: {setting.help}.")
+                elif setting.form == "path" and not _resolved(str(value)).exists():
+                    found.append(f"{step['kind']}: {_resolved(str(value))} is not there.")
         return found
 
     def _name_problems(self, store: RunStore) -> list[str]:
@@ -94,9 +127,9 @@ class RunRequest:
             "--weight-decay": repr(self.weight_decay),
             "--feature-scaling": self.feature_scaling,
         }
-        if self.flip_labels:
-            options |= {"--flip-labels": repr(self.flip_labels), "--seed": str(self.seed)}
-        if self.kind == "images":
+        if self.kind in SPLITS:
+            options["--split"] = self.split or SPLITS[self.kind][0]
+        if self.kind not in ("features", "digits"):
             weights = self.weights.strip() or "default"
             options["--backbone"] = self.backbone
             options["--weights"] = weights if weights == "default" else str(_resolved(weights))
@@ -104,11 +137,14 @@ class RunRequest:
                 "--label-pattern": self.label_pattern,
                 "--label-default": self.label_default,
                 "--group-pattern": self.group_pattern,
+                "--label-field": self.label_field.strip(),
                 "--labels-csv": str(_resolved(self.labels_csv)) if self.labels_csv.strip() else "",
             }
             options |= {name: value for name, value in patterns.items() if value}
         # `--name=value` keeps a value that begins with a dash from being read as an option.
         given = [part for name, value in options.items() for part in _option(name, value)]
+        for step in self.corruptions:
+            given += ["--corrupt", json.dumps(step)]
         return [self.kind, *given, *([] if self.kind == "digits" else ["--", str(_resolved(self.path))])]
 
 

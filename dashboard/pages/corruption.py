@@ -57,8 +57,8 @@ def render() -> None:
 def _offer_another(data: RunData) -> None:
     others = corrupted_runs()
     st.info(
-        f"**{words.markdown(data.run.name)}** has no known corruption. This page needs a run whose labels were "
-        "flipped on purpose: `lsi compute … --flip-labels 0.1`, or the same setting on the Runs page."
+        f"**{words.markdown(data.run.name)}** has no known corruption. This page needs a run that was "
+        "damaged on purpose: `lsi compute … --corrupt flip_labels:rate=0.1`, or the same on the Runs page."
     )
     if others:
         st.write("Runs that have one:")
@@ -96,7 +96,7 @@ def _distributions(data: RunData) -> None:
     bad = frame["corrupted"].to_numpy(dtype=bool)
     sentence = "Each group is scaled to itself. The further apart the two hills, the easier the corruption is to find."
     if twin is not None:
-        sentence += f" Dashed: the same corrupted samples with their right labels, from {twin.run.name}."
+        sentence += f" Dashed: the same samples before, from {twin.run.name}."
     for place, (column, measure, log) in zip(st.columns(2, gap="small"), _AXES, strict=True):
         scores = frame[column].to_numpy()
         groups = [Group("corrupted", scores[bad], _CORRUPTED), Group("untouched", scores[~bad], _CLEAN)]

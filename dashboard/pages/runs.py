@@ -10,9 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import jobs, show, words
+from dashboard.components.corruption_form import corruption_choice, corruption_fields
 from dashboard.data import switch_run
 from dashboard.jobs import Job
-from dashboard.run_request import Kind, RunRequest
+from dashboard.run_request import PATHS, SPLITS, Kind, RunRequest
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStore
 
@@ -160,26 +161,40 @@ def _resume(name: str) -> None:
 
 
 def _start() -> None:
-    kinds = {"images": "Image folder", "features": "Feature file", "digits": "Digits"}
     with show.card("start", "Start a run", "It runs as a process of its own on the machine of this dashboard."):
-        kind = st.segmented_control(
-            "Source", list(kinds), format_func=lambda key: kinds[key], default="images", required=True, key="new_kind"
-        )
+        kind = _kind()
+        chosen = corruption_choice("features" if kind in ("features", "digits") else "image")
         with st.form("new_run", border=False):
             fields: dict[str, Any] = {}
-            if kind == "images":
-                fields |= _image_fields()
-            elif kind == "features":
+            if kind == "features":
                 fields["path"] = st.text_input(
                     "Feature file", placeholder="features.npz", help=".npz with `features` and `labels`, or .parquet"
                 )
+            elif kind != "digits":
+                fields |= _image_fields(kind)
             fields["name"] = st.text_input("Name of the run", placeholder="letters, digits, . _ -")
+            fields["corruptions"] = corruption_fields(chosen)
             with st.expander("Settings"):
                 fields |= _settings()
             if st.form_submit_button("Start", type="primary"):
-                _submit(RunRequest(kind=cast(Kind, kind), **fields))
+                _submit(RunRequest(kind=kind, **fields))
         for problem in st.session_state.pop("start_problems", []):
             st.error(words.markdown(problem))
+
+
+def _kind() -> Kind:
+    """What the reader wants to score."""
+    groups = {"images": "Image folder", "published": "Published set", "features": "Feature file", "digits": "Digits"}
+    group = st.segmented_control(
+        "Source", list(groups), format_func=lambda key: groups[key], default="images", required=True, key="new_kind"
+    )
+    if group == "published":
+        names = {"pneumonia": "Pediatric pneumonia", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+        names |= {"imagenette": "Imagenette", "imagewoof": "Imagewoof"}
+        return cast(Kind, st.selectbox("Dataset", list(names), format_func=lambda key: names[key], key="new_dataset"))
+    if group == "images" and st.toggle("DICOM files", key="new_dicom"):
+        return "dicom"
+    return cast(Kind, group)
 
 
 def _submit(request: RunRequest) -> None:
@@ -194,10 +209,12 @@ def _submit(request: RunRequest) -> None:
     st.session_state["start_problems"] = problems
 
 
-def _image_fields() -> dict[str, Any]:
+def _image_fields(kind: Kind) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "path": st.text_input("Folder of images", placeholder="/data/films", help="On the machine of this dashboard")
+        "path": st.text_input(PATHS[kind], placeholder="/data/films", help="On the machine of this dashboard")
     }
+    if kind in SPLITS:
+        fields["split"] = st.selectbox("Split", SPLITS[kind], help="One at a time: splits are never mixed")
     left, right = st.columns(2)
     with left:
         fields["backbone"] = st.selectbox(
@@ -210,12 +227,18 @@ def _image_fields() -> dict[str, Any]:
         fields["weights"] = st.text_input(
             "Weights", value="default", help="`default` downloads torchvision's; or the path of a local file"
         )
-    with st.expander("Labels from file names or a table"):
-        st.caption("Without these, an image's label is the name of its folder.")
-        fields["label_pattern"] = st.text_input("Label pattern", placeholder="(bacteria|virus)")
-        fields["label_default"] = st.text_input("Label where the pattern does not match", placeholder="normal")
-        fields["group_pattern"] = st.text_input("Group pattern (patient)", placeholder=r"(person\d+)")
-        fields["labels_csv"] = st.text_input("CSV of path,label[,split,group]")
+    if kind == "images":
+        with st.expander("Labels from file names or a table"):
+            st.caption("Without these, an image's label is the name of its folder.")
+            fields["label_pattern"] = st.text_input("Label pattern", placeholder="(bacteria|virus)")
+            fields["label_default"] = st.text_input("Label where the pattern does not match", placeholder="normal")
+            fields["group_pattern"] = st.text_input("Group pattern (patient)", placeholder=r"(person\d+)")
+            fields["labels_csv"] = st.text_input("CSV of path,label[,split,group]")
+    elif kind == "dicom":
+        with st.expander("Labels from a header field or a table"):
+            st.caption("Without these, an image's label is the name of its folder. Patients are grouped by themselves.")
+            fields["label_field"] = st.text_input("Header field of the label", placeholder="ViewPosition")
+            fields["labels_csv"] = st.text_input("CSV of path,label[,split,group]")
     return fields
 
 
@@ -226,14 +249,8 @@ def _settings() -> dict[str, Any]:
         decay = st.number_input("Weight decay", value=0.01, min_value=0.0, format="%g", step=0.001)
     with right:
         scaling = st.selectbox("Feature scaling", ["standardize", "none"], help="Changes LSI; recorded with the run")
-        flips = st.number_input(
-            "Share of labels to flip on purpose", value=0.0, min_value=0.0, max_value=0.99, step=0.05, format="%g"
-        )
-    seed = st.number_input("Seed of the flips", value=0, min_value=0, step=1)
     return {
         "hessian": hessian,
         "weight_decay": float(decay),
         "feature_scaling": scaling,
-        "flip_labels": float(flips),
-        "seed": int(seed),
     }

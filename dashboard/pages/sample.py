@@ -19,7 +19,14 @@ from dashboard.selection import Selection, current_selection
 from lsi_engine.curation import Decisions
 
 #: Columns of the sample table that say where a sample comes from, and their names on screen.
-ORIGIN = {"name": "Name", "split": "Split", "group": "Group", "annotator": "Annotator", "true_label": "True label"}
+ORIGIN = {
+    "name": "Name",
+    "split": "Split",
+    "group": "Group",
+    "annotator": "Annotator",
+    "true_label": "True label",
+    "duplicate_of": "Copy of",
+}
 
 
 def render() -> None:
@@ -197,10 +204,13 @@ def _origin(selection: Selection, row: int) -> None:
     data, sample = selection.data, selection.frame.iloc[row]
     facts = [("Id", str(sample["sample_id"])), ("Row in the dataset", words.count(row))]
     facts += [
-        (name, str(sample[column])) for column, name in ORIGIN.items() if column in sample and sample[column] != ""
+        (name, str(sample[column]))
+        for column, name in ORIGIN.items()
+        if column in sample and sample[column] != "" and not pd.isna(sample[column])
     ]
     if "corrupted" in sample:
-        facts.append(("Label corrupted on purpose", "yes" if sample["corrupted"] else "no"))
+        done = str(sample.get("corruption") or "yes").replace("_", " ")
+        facts.append(("Damaged on purpose", done if sample["corrupted"] else "no"))
     if "group" in sample and sample["group"] != "":
         facts.append(("Samples in its group", words.count(int((selection.frame["group"] == sample["group"]).sum()))))
     facts += [("Run", data.run.name), ("Scores", data.run.fingerprint)]

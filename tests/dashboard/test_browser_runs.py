@@ -92,3 +92,27 @@ def test_why_a_run_failed_stands_on_the_page(served: Served, page: Page, tmp_pat
     start(page, "broken")
     expect(page.get_by_text("broken failed:")).to_be_visible(timeout=PATIENT)
     expect(page.get_by_test_id("stAlert").get_by_text("<b>broken.npz")).to_be_visible()
+
+
+def test_damage_is_chosen_and_filled_in_on_the_page(served: Served, page: Page, tmp_path: Path) -> None:
+    file = features(tmp_path / "noisy.npz", 200, 4)
+    visit(page, f"{served.address}/runs")
+    choose_feature_file(page, file)
+    damage = page.get_by_role("combobox", name="Damage on purpose")
+    damage.fill("feature noise")
+    damage.press("Enter")
+    damage.press("Escape")
+    sigma = page.get_by_role("spinbutton", name="Sigma")
+    expect(sigma).to_be_visible()
+    settled(page)
+    sigma.fill("2")
+    classes = page.get_by_role("combobox", name="Classes")
+    classes.fill("3")
+    classes.press("Enter")
+    classes.press("Escape")
+    start(page, "noisy")
+    expect(page.get_by_text("Going on now")).to_be_visible()
+    expect(page.get_by_text("Going on now")).to_be_hidden(timeout=PATIENT)
+    scores = pd.read_parquet(served.cache / "runs" / "noisy" / "scores.parquet")
+    assert set(scores.loc[scores["corrupted"], "label"]) == {"3"}
+    assert set(scores.loc[scores["corrupted"], "corruption"]) == {"feature_noise 2"}

@@ -157,7 +157,9 @@ def images(tmp_path: Path) -> RunRequest:
         ({"weights": "nowhere.safetensors"}, "is not there"),
         ({"labels_csv": "nowhere.csv"}, "is not there"),
         ({"weight_decay": 0.0}, "above 0"),
-        ({"flip_labels": 1.0}, "between 0 and 1"),
+        ({"kind": "dicom", "labels_csv": sys.executable, "label_field": "ViewPosition"}, "leave one of the two empty"),
+        ({"corruptions": ({"kind": "outliers"},)}, "folder is missing"),
+        ({"corruptions": ({"kind": "outliers", "folder": "nowhere"},)}, "is not there"),
     ],
 )
 def test_what_is_wrong_with_a_request_is_said_before_anything_starts(
@@ -177,13 +179,14 @@ def test_a_request_becomes_arguments_that_the_command_line_reads(store: RunStore
     file = tmp_path / "-odd name.npz"
     random = np.random.default_rng(0)
     np.savez(file, features=random.normal(size=(60, 4)), labels=np.repeat(["a", "b"], 30))
-    request = RunRequest(kind="features", name="odd", path=str(file), flip_labels=0.1, seed=3, hessian="full")
+    flips = {"kind": "flip_labels", "rate": 0.1, "seed": 3, "classes": ["a"]}
+    request = RunRequest(kind="features", name="odd", path=str(file), corruptions=(flips,), hessian="full")
     assert request.problems(store) == []
     jobs.start(request.arguments(), store)
     wait_for(lambda: not jobs.job(store.path("odd")).active, "the run to finish")
     config = store.open("odd").config
     assert jobs.job(store.path("odd")).state == "done", jobs.job(store.path("odd")).log_tail()
-    assert (config.hessian, config.corruption[0]["rate"], config.corruption[0]["seed"]) == ("full", 0.1, 3)
+    assert (config.hessian, config.corruption) == ("full", [flips])
 
 
 def test_patterns_that_begin_with_a_dash_stay_values(tmp_path: Path) -> None:
@@ -192,3 +195,10 @@ def test_patterns_that_begin_with_a_dash_stay_values(tmp_path: Path) -> None:
     assert "--label-pattern=-(a|b)" in arguments
     assert "--label-default=--c" in arguments
     assert arguments[-2:] == ["--", str(tmp_path / "films")]
+
+
+def test_a_published_set_is_asked_for_with_its_split(tmp_path: Path) -> None:
+    arguments = RunRequest(kind="pneumonia", name="p", path=str(tmp_path), split="test").arguments()
+    assert arguments[0] == "pneumonia"
+    assert arguments[arguments.index("--split") + 1] == "test"
+    assert RunRequest(kind="cifar10", name="p", path=str(tmp_path)).arguments().count("train") == 1
