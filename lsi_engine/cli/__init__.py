@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from lsi_engine.cli import compute, corruptions, export, image_sources, reading, rescore
+from lsi_engine.cli import compute, corruptions, export, image_sources, reading, rescore, text_sources
 from lsi_engine.cli.console import Json, notes, out, print_json
 from lsi_engine.errors import Cancelled, LsiError
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Laplace Sample Information: what each training sample is worth.",
 )
-for name, command in image_sources.COMMANDS.items():
+for name, command in (image_sources.COMMANDS | text_sources.COMMANDS).items():
     compute.app.command(name)(command)
 app.add_typer(compute.app, name="compute")
 app.command("corruptions")(corruptions.list_corruptions)

@@ -28,11 +28,6 @@ class Hessian(StrEnum):
     full = "full"
 
 
-class Pooling(StrEnum):
-    mean = "mean"
-    cls = "cls"
-
-
 class Scaling(StrEnum):
     none = "none"
     standardize = "standardize"
@@ -145,29 +140,6 @@ def compute_images(
     compute_source(source, extractor_settings(backbone, weights, image_size), folder.resolve().name, settings)
 
 
-@app.command("texts")
-@takes_settings
-def compute_texts(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="CSV, TSV, JSONL or Parquet, or a folder: see docs/data.md.")
-    ],
-    settings: Settings,
-    encoder: Annotated[
-        str, typer.Option(help="'tfidf', 'minilm', or a transformers encoder: its name, or a local folder.")
-    ] = "tfidf",
-    pooling: Annotated[Pooling, typer.Option(help="How an encoder's token states become one vector.")] = Pooling.mean,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens an encoder reads of each text; 256 at most.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the texts; found by its name if usual.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels; found by its name if usual.")] = None,
-    split: Annotated[str | None, typer.Option(help="Keep only this split, e.g. train.")] = None,
-) -> None:
-    """Score texts: a file of rows, a Hugging Face dataset on disk, or a folder of .txt files for each class."""
-    given = {"text_column": text_column, "label_column": label_column, "split": split}
-    source = {"kind": "texts", "path": str(path.resolve())}
-    source |= {key: value for key, value in given.items() if value is not None}
-    compute_source(source, _text_encoder(encoder, pooling, max_tokens), path.resolve().name.split(".")[0], settings)
-
-
 @app.command("features")
 @takes_settings
 def compute_features(
@@ -184,15 +156,6 @@ def extractor_settings(backbone: str, weights: str, image_size: int | None) -> d
         return {"kind": "pixels", **size}
     local = weights if weights == "default" else str(Path(weights).resolve())
     return {"kind": "torchvision", "backbone": backbone, "weights": local, **size}
-
-
-def _text_encoder(encoder: str, pooling: Pooling, max_tokens: int | None) -> dict[str, Any]:
-    if encoder == "tfidf":
-        return {"kind": "tfidf"}
-    local = Path(encoder).expanduser()
-    model = str(local.resolve()) if local.is_dir() else encoder
-    tokens = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return {"kind": "transformer", "model": model, "pooling": pooling.value, **tokens}
 
 
 def compute_source(

@@ -8,21 +8,25 @@ from typing import Any
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.bundled import digits
+from lsi_engine.samples.bundled import breast_cancer, digits
 from lsi_engine.samples.cifar import cifar10, cifar100
+from lsi_engine.samples.demo_texts import demo_texts
 from lsi_engine.samples.dicom import dicom_folder
 from lsi_engine.samples.feature_file import feature_file
 from lsi_engine.samples.image_folder import image_folder
 from lsi_engine.samples.media import UnreadableMedia, open_media
 from lsi_engine.samples.published_folders import pneumonia, wordnet_folder
 from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.table import table
 from lsi_engine.samples.texts import texts
 
 __all__ = [
     "SampleSet",
     "UnreadableMedia",
+    "breast_cancer",
     "cifar10",
     "cifar100",
+    "demo_texts",
     "dicom_folder",
     "digits",
     "feature_file",
@@ -30,6 +34,7 @@ __all__ = [
     "open_media",
     "open_source",
     "pneumonia",
+    "table",
     "texts",
     "wordnet_folder",
 ]
@@ -51,6 +56,9 @@ def open_source(source: dict[str, Any], *, progress: Progress = silent) -> Sampl
         "dicom_folder": (dicom_folder, True),
         "feature_file": (feature_file, False),
         "texts": (texts, True),
+        "demo_texts": (demo_texts, False),
+        "table": (table, True),
+        "breast_cancer": (breast_cancer, False),
     }
     arguments = dict(source)
     kind = arguments.pop("kind", None)

@@ -1,4 +1,4 @@
-"""scikit-learn's 1 797 handwritten digits: real data that is there wherever the engine is installed."""
+"""Real data that comes with scikit-learn, and so is there wherever the engine is installed: digits, breast cancer."""
 
 from __future__ import annotations
 
@@ -41,6 +41,29 @@ def digits() -> SampleSet:
         dtype="str",
     )
     return SampleSet("digits", "image", table, {"kind": "digits"}, features=pixels)
+
+
+def breast_cancer() -> SampleSet:
+    """569 breast masses (Wolberg, Street, Mangasarian 1995, UCI; bundled with scikit-learn), in its own order.
+
+    Features are 30 measures of cell nuclei, ``(569, 30)`` float32: mean, standard error and worst of radius, texture
+    and eight more, each in a unit of its own. The labels are "malignant" (212) and "benign" (357).
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    bundle = load_breast_cancer()
+    count = len(bundle.target)
+    table = pd.DataFrame(
+        {
+            "sample_id": [f"mass-{index:04d}" for index in range(count)],
+            "label": bundle.target_names[bundle.target].astype(str),
+            "name": [f"breast mass {index}" for index in range(count)],
+        },
+        dtype="str",
+    )
+    return SampleSet(
+        "breast-cancer", "features", table, {"kind": "breast_cancer"}, features=bundle.data.astype(np.float32)
+    )
 
 
 def read_digit(source: dict[str, Any], media: str) -> bytes:

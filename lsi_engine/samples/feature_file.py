@@ -53,21 +53,44 @@ def feature_file(path: str | Path) -> SampleSet:
         name: [class_name(value, f"{file}, row {row}, {name}") for row, value in enumerate(values)]
         for name, values in columns.items()
     }
-    given_ids = text.pop("sample_id", None)
-    names = given_ids or [f"row {row}" for row in range(len(features))]
-    ids = [plain_id(given, row) for row, given in enumerate(given_ids or [""] * len(features))]
-    table = pd.DataFrame({"sample_id": ids, "label": text.pop("label"), "name": names, **text}, dtype="str")
+    given = text.pop("sample_id", [""] * len(features))
+    places = [f"row {row}" for row in range(len(features))]
+    identity = {
+        "sample_id": [plain_id(each, row) for row, each in enumerate(given)],
+        "name": [each or place for each, place in zip(given, places, strict=True)],
+    }
+    source = {"kind": "feature_file", "path": str(file)}
+    return feature_samples(file.name, source, features, identity | text, places, _not_finite(features))
+
+
+def feature_samples(
+    name: str,
+    source: dict[str, Any],
+    features: NDArray[np.floating],
+    columns: dict[str, list[str]],
+    places: Sequence[str],
+    reasons: dict[int, str],
+    *,
+    skipped: Sequence[tuple[str, str]] = (),
+    positions: Sequence[int] | None = None,
+) -> SampleSet:
+    """Samples that are rows of ``features (N, D)``; those with a reason or without a label are skipped by their place.
+
+    ``columns`` holds ``sample_id``, ``name``, ``label`` and what else the sample table is to have, each ``(N,)``,
+    ``positions`` the rows' numbers in the source, and ``skipped`` what was left out before.
+    """
+    table = pd.DataFrame(columns, dtype="str")
     if "true_label" in table:
         table["corrupted"] = (table["label"] != table["true_label"]).astype(bool)
-
-    reasons = _not_finite(features)
-    reasons |= {int(row): "has no label" for row in np.flatnonzero(table["label"] == "")}
+    if positions is not None and list(positions) != list(range(len(table))):
+        table["position"] = np.asarray(positions, dtype=np.int64)
+    unlabelled = {int(row): "has no label" for row in np.flatnonzero(table["label"] == "")}
+    reasons = unlabelled | reasons
     kept = np.ones(len(table), dtype=bool)
     kept[list(reasons)] = False
-    skipped = skipped_table((f"row {row}", reason) for row, reason in sorted(reasons.items()))
-    source = {"kind": "feature_file", "path": str(file)}
-    everything = SampleSet(file.name, "features", table, source, features=features)
-    samples = everything.keep(kept, skipped)
+    refused = [(places[row], reason) for row, reason in sorted(reasons.items())]
+    everything = SampleSet(name, "features", table, source, features=features)
+    samples = everything.keep(kept, skipped_table([*skipped, *refused]))
     samples.require_two_classes()
     return samples
 

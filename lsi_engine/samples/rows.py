@@ -242,33 +242,3 @@ def class_names(features: Any) -> dict[str, list[str]]:
         if isinstance(names, list) and all(isinstance(each, str) for each in names):
             found[name] = names
     return found
-
-
-def choose_column(
-    rows: Rows, wanted: str | None, known: tuple[str, ...], what: str, where: Path, besides: str | None = None
-) -> str:
-    """The column called ``wanted``, or the only one of the ``known`` names, letter case aside.
-
-    With two columns of which ``besides`` is one, the other is meant. Raises ``InputError`` listing the columns.
-    """
-    listed = ", ".join(repr(name) for name in rows.columns[:20]) + (" …" if len(rows.columns) > 20 else "")
-    option = f"--{what}-column"
-    if wanted is not None:
-        matches = [name for name in rows.columns if name == wanted] or [
-            name for name in rows.columns if name.casefold() == wanted.casefold()
-        ]
-        if len(matches) != 1:
-            raise InputError(f"{where} has no {what} column {wanted!r}; its columns are {listed}")
-        return matches[0]
-    found = [name for name in rows.columns if name.casefold() in known and name != besides]
-    if len(found) == 1:
-        return found[0]
-    others = [name for name in rows.columns if name != besides]
-    if not found and besides is not None and len(others) == 1:
-        return others[0]
-    if found:
-        raise InputError(
-            f"{where}: {' and '.join(repr(name) for name in found)} could each be the {what} column; "
-            f"name one with {option}. Its columns are {listed}"
-        )
-    raise InputError(f"{where}: no column is known to be the {what}; name it with {option}. Its columns are {listed}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,15 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.feature_file import OPTIONAL, plain_id
+from lsi_engine.samples.columns import LABEL_COLUMNS, choose_column, row_label, stated_columns
 from lsi_engine.samples.folder import files_below
-from lsi_engine.samples.label_table import class_name
 from lsi_engine.samples.media import UnreadableMedia, content_key, inside
-from lsi_engine.samples.rows import Rows, choose_column, class_names, read_arrow, read_parquet, read_rows
+from lsi_engine.samples.rows import Rows, class_names, read_arrow, read_parquet, read_rows
 from lsi_engine.samples.sample_set import SampleSet, skipped_table
-from lsi_engine.samples.text_folder import encodable, text_folder, unusable
+from lsi_engine.samples.text_folder import text_folder, unusable
 
-MAX_LABEL = 200
 #: Names that tell a column, letter case aside.
 TEXT_COLUMNS = ("text", "texts", "review", "sentence", "content", "document", "message", "comment", "body")
-LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "sentiment", "diagnosis", "y")
 
 
 def texts(
@@ -212,7 +209,7 @@ def _table(
         if row % 1000 == 0:
             progress("scan", row, len(rows))
         try:
-            labels.append(_label(label, coded))
+            labels.append(row_label(label, coded))
             reason = "" if isinstance(value, str) else f"its {of_text!r} is {_kind(value)}, not text"
             reason = reason or unusable(value)
         except UnreadableMedia as refused:
@@ -223,57 +220,16 @@ def _table(
             reasons[row] = reason
     progress("scan", len(rows), len(rows))
     table = {
-        "sample_id": [f"row-{position:06d}" for position in rows.positions],
         "label": labels,
-        "name": list(rows.places),
         "text": written,
         "content": [content_key(text.encode()) for text in written],
     }
-    given = next((name for name in ("sample_id", "id") if name in rows.columns and name != of_label), None)
-    if given is not None:
-        ids = _strings(rows.column(given), lambda row: rows.places[row])
-        if given == "sample_id" or (len(set(ids)) == len(ids) and all(ids)):
-            table["sample_id"] = [plain_id(each, position) for each, position in zip(ids, rows.positions, strict=True)]
-            table["name"] = [each or rows.places[row] for row, each in enumerate(ids)]
-    for name in OPTIONAL:
-        if name in rows.columns and name not in (given, of_text, of_label) and name != "sample_id":
-            coded_values = rows.class_names.get(name)
-            values = rows.column(name)
-            table[name] = (
-                [_label(value, coded_values) for value in values]
-                if coded_values
-                else _strings(values, lambda row: f"{place}, {rows.places[row]}")
-            )
-    frame = pd.DataFrame(table, dtype="str")
+    frame = pd.DataFrame(stated_columns(rows, {of_text, of_label}) | table, dtype="str")
     if "true_label" in frame:
         frame["corrupted"] = (frame["label"] != frame["true_label"]).astype(bool)
     if rows.positions != list(range(len(rows))):
         frame["position"] = np.asarray(rows.positions, dtype=np.int64)
     return frame, reasons
-
-
-def _label(value: Any, names: list[str] | None) -> str:
-    """The class name of one row; raises ``UnreadableMedia`` with the reason for what is none."""
-    if names is not None and isinstance(value, int) and not isinstance(value, bool):
-        if not 0 <= value < len(names):
-            raise UnreadableMedia(f"has no label (its code is {value}, the dataset names 0 to {len(names) - 1})")
-        value = names[value]
-    try:
-        name = class_name(value, "")
-    except InputError as error:
-        raise UnreadableMedia(str(error).removeprefix(": ")) from error
-    if not name:
-        raise UnreadableMedia("has no label")
-    if len(name) > MAX_LABEL:
-        raise UnreadableMedia(f"its label has {len(name):,} characters: is that the label column?")
-    if not encodable(name) or "\0" in name:
-        raise UnreadableMedia("its label is not valid UTF-8 text")
-    return name
-
-
-def _strings(values: list[Any], where: Callable[[int], str]) -> list[str]:
-    stated = (class_name(value, where(row)) for row, value in enumerate(values))
-    return [text.encode("utf-8", "backslashreplace").decode() for text in stated]
 
 
 def _kind(value: Any) -> str:
