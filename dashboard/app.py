@@ -1,4 +1,4 @@
-"""What Streamlit runs: navigation, the run picker and the filter strip around every page.
+"""What Streamlit runs: navigation, the run picker and the filter strip around the pages that it narrows.
 
 A page is a module in ``dashboard/pages`` with ``render() -> None``; it is shown once it has a line in
 ``PAGES``.
@@ -18,12 +18,13 @@ from dashboard.data import open_run
 @dataclass(frozen=True)
 class PageLine:
     """``module`` in ``dashboard.pages`` (also the page's URL), its title, a Material icon, and whether it
-    shows samples of a run (then it carries the filter strip)."""
+    shows samples of a run, and whether the filters narrow what it shows (then it carries their strip)."""
 
     module: str
     title: str
     icon: str
     of_a_run: bool = True
+    filtered: bool = True
 
 
 #: The first page of the first section is the one that opens.
@@ -32,6 +33,7 @@ PAGES: dict[str, list[PageLine]] = {
         PageLine("overview", "Overview", ":material/monitoring:"),
         PageLine("classes", "Classes", ":material/category:"),
         PageLine("corruption", "Corruption", ":material/difference:"),
+        PageLine("compare", "Compare", ":material/compare_arrows:", filtered=False),
     ],
     "Curate": [
         PageLine("gallery", "Gallery", ":material/grid_view:"),
@@ -68,7 +70,7 @@ def main() -> None:
     if line.of_a_run and not view.run:
         sidebar.no_runs_yet(pages["runs"])
         return
-    if line.of_a_run:
+    if line.of_a_run and line.filtered:
         filters.strip(open_run(view.run), view)
     opened.run()
 

@@ -20,9 +20,10 @@ PICTURES = (
     ("review", "review", "digits-flipped"),
     ("corruption", "corruption", "digits-flipped"),
     ("export", "export", "digits-flipped"),
+    ("compare", "compare", "digits-flipped"),
 )
 #: Pages that hold figures.
-FIGURES = ("overview", "classes", "corruption")
+FIGURES = ("overview", "classes", "corruption", "compare")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 

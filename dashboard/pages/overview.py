@@ -18,6 +18,7 @@ from dashboard.components.links import open_sample
 from dashboard.selection import DOUBT, Selection, current_selection
 from dashboard.state import update_view
 from dashboard.summaries import chart_of, summary_of
+from lsi_engine.runs.comparison import reliability
 
 #: Tiles in the strip of samples to look at first.
 STRIP = 9
@@ -77,9 +78,9 @@ def _headlines(selection: Selection) -> None:
         ),
         ("reviewed", "Reviewed", words.count(reviewed), f"{words.count(shown - reviewed)} undecided"),
     ]
-    reliability = selection.data.provenance.get("engine", {}).get("reliability")
-    if reliability is not None:
-        numbers.insert(3, ("reliability", "Reliability", words.number(reliability, 2), "rank agreement between seeds"))
+    agreed = reliability(selection.data.run)
+    if agreed is not None:
+        numbers.insert(3, ("reliability", "Reliability", words.number(agreed, 2), "rank agreement between seeds"))
     for column, line in zip(st.columns(len(numbers), gap="small"), numbers, strict=True):
         with column:
             show.headline(*line)

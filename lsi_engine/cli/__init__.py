@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from lsi_engine.cli import compute, corruptions, export, image_sources, reading, rescore, text_sources
+from lsi_engine.cli import compare, compute, corruptions, export, image_sources, reading, rescore, text_sources
 from lsi_engine.cli.console import Json, notes, out, print_json
 from lsi_engine.errors import Cancelled, LsiError
 
@@ -25,6 +25,7 @@ app.command("runs")(reading.list_runs)
 app.command("show")(reading.show_run)
 app.command("evaluate")(reading.evaluate_run)
 app.command("export")(export.export_run)
+app.command("compare")(compare.compare_runs)
 app.command("rescore")(rescore.rescore_run)
 
 

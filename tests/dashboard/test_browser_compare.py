@@ -1,0 +1,31 @@
+"""Comparing runs in a browser: shared samples, who moved, datasets on one axis, and a link that keeps the choice."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Served, visit
+from playwright.sync_api import Page, expect
+
+from lsi_engine.runs.comparison import compare
+from lsi_engine.runs.store import RunStore
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_corrupted_run_against_its_clean_twin(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/compare?run=digits-flipped")
+    expect(page.get_by_text("1,797 shared images")).to_be_visible()
+    assert "with=digits" in page.url
+    for title in ("Rank correlation", "Who moved", "Classes that moved", "Difficulty on one axis"):
+        expect(page.get_by_role("heading", name=title)).to_be_visible()
+    store = RunStore(served.cache)
+    joined = compare({name: store.open(name).scores() for name in ("digits-flipped", "digits")})
+    moved = joined.shifts("digits-flipped", "digits")
+    expect(page.locator(".tile").first).to_have_attribute("data-id", moved["sample_id"].iloc[0])
+    page.get_by_role("radio", name="suspicion").click()
+    doubted = joined.shifts("digits-flipped", "digits", "suspicion")
+    expect(page.locator(".tile").first).to_have_attribute("data-id", doubted["sample_id"].iloc[0])
+    assert "compare_measure=suspicion" in page.url
+    page.locator(".tile .open").first.click()
+    expect(page.get_by_text(doubted["sample_id"].iloc[0]).first).to_be_visible()
+    assert "/sample" in page.url
