@@ -26,7 +26,8 @@ _CATEGORICAL = ("label", "true_label", "suggested_label", "loo_predicted_label",
 class RunData:
     """A complete run in memory; read-only, shared between sessions.
 
-    ``frame`` holds the columns of ``scores.parquet`` (class columns as categoricals over ``classes``) and
+    ``frame`` holds the columns of ``scores.parquet`` (class columns as categoricals over ``classes``), for texts
+    their ``text`` (shared memory of Arrow strings: 65 MB for 50 000 long reviews), and
 
     - ``percentile``: float64 in 0..100, the rank of the LSI: 0 the lowest, 100 the highest, ties share the
       mean;
@@ -71,6 +72,9 @@ def add_ranks(frame: pd.DataFrame) -> pd.DataFrame:
 def _read(folder: str, fingerprint: str) -> RunData:
     run = Run(Path(folder))
     frame = add_ranks(run.scores())
+    texts = run.texts()
+    if texts is not None:
+        frame["text"] = texts.reindex(frame["sample_id"]).array
     categories = pd.CategoricalDtype(run.classes)
     for column in _CATEGORICAL:
         if column in frame:

@@ -11,9 +11,18 @@ from typing import Any, Literal
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunStore
 from lsi_engine.samples.corruption import CORRUPTIONS
+from lsi_engine.samples.rows import ENDINGS, ending
 
-Kind = Literal["images", "pneumonia", "cifar10", "cifar100", "imagenette", "imagewoof", "dicom", "features", "digits"]
-#: What each kind's path is called, and the splits it has, the usual one first. Digits need no path.
+Kind = Literal[
+    "images", "pneumonia", "cifar10", "cifar100", "imagenette", "imagewoof", "dicom", "features", "digits",
+    "texts", "demo-texts", "table", "breast-cancer",
+]  # fmt: skip
+#: Kinds that come with the product; all others need a path.
+BUNDLED: frozenset[Kind] = frozenset({"digits", "demo-texts", "breast-cancer"})
+#: Kinds whose features are computed by a text encoder, and kinds that bring their own.
+TEXTS: frozenset[Kind] = frozenset({"texts", "demo-texts"})
+WITH_FEATURES: frozenset[Kind] = frozenset({"features", "digits", "table", "breast-cancer"})
+#: What each kind's path is called, and the splits it has, the usual one first.
 PATHS: dict[Kind, str] = {
     "images": "Folder of images",
     "pneumonia": "Folder chest_xray",
@@ -23,6 +32,8 @@ PATHS: dict[Kind, str] = {
     "imagewoof": "Folder of Imagewoof",
     "dicom": "Folder of DICOM files",
     "features": "Feature file",
+    "texts": "File or folder of texts",
+    "table": "Table",
 }
 SPLITS: dict[Kind, tuple[str, ...]] = {
     "pneumonia": ("train", "val", "test"),
@@ -48,6 +59,10 @@ class RunRequest:
     split: str = ""
     backbone: str = "resnet18"
     weights: str = "default"
+    encoder: str = "tfidf"
+    pooling: str = "mean"
+    text_column: str = ""
+    label_column: str = ""
     hessian: str = "diag"
     weight_decay: float = 0.01
     feature_scaling: str = "standardize"
@@ -61,12 +76,14 @@ class RunRequest:
         return [*found, *self._corruption_problems()]
 
     def _path_problems(self) -> list[str]:
-        if self.kind == "digits":
+        if self.kind in BUNDLED:
             return []
         what = PATHS[self.kind]
         if not self.path.strip():
             return [f"{what}: give a path on the machine that runs the dashboard."]
         path = _resolved(self.path)
+        if self.kind in ("texts", "table"):
+            return self._rows_problems(what, path)
         if self.kind != "features" and not path.is_dir():
             return [f"{what}: {path} is {'a file, not a folder' if path.exists() else 'not there'}."]
         if self.kind == "features":
@@ -80,6 +97,15 @@ class RunRequest:
             return [f"Weights: {_resolved(self.weights)} is not there; leave 'default' for torchvision's download."]
         if self.labels_csv.strip() and not _resolved(self.labels_csv).is_file():
             return [f"Labels CSV: {_resolved(self.labels_csv)} is not there."]
+        return []
+
+    def _rows_problems(self, what: str, path: Path) -> list[str]:
+        if not path.exists():
+            return [f"{what}: {path} is not there."]
+        if self.kind == "table" and path.is_dir():
+            return [f"{what}: {path} is a folder, not a file."]
+        if path.is_file() and not ending(path):
+            return [f"{what}: {path.name} is none of {', '.join(ENDINGS)}."]
         return []
 
     def _pattern_problems(self) -> list[str]:
@@ -129,7 +155,8 @@ class RunRequest:
         }
         if self.kind in SPLITS:
             options["--split"] = self.split or SPLITS[self.kind][0]
-        if self.kind not in ("features", "digits"):
+        options |= self._text_options()
+        if self.kind not in WITH_FEATURES | TEXTS:
             weights = self.weights.strip() or "default"
             options["--backbone"] = self.backbone
             options["--weights"] = weights if weights == "default" else str(_resolved(weights))
@@ -145,7 +172,18 @@ class RunRequest:
         given = [part for name, value in options.items() for part in _option(name, value)]
         for step in self.corruptions:
             given += ["--corrupt", json.dumps(step)]
-        return [self.kind, *given, *([] if self.kind == "digits" else ["--", str(_resolved(self.path))])]
+        return [self.kind, *given, *([] if self.kind in BUNDLED else ["--", str(_resolved(self.path))])]
+
+    def _text_options(self) -> dict[str, str]:
+        """Options of texts and tables that are filled in."""
+        options = {}
+        if self.kind in TEXTS:
+            options = {"--encoder": self.encoder.strip() or "tfidf", "--pooling": self.pooling}
+        if self.kind == "texts":
+            options |= {"--text-column": self.text_column.strip(), "--split": self.split.strip()}
+        if self.kind in ("texts", "table"):
+            options["--label-column"] = self.label_column.strip()
+        return {name: value for name, value in options.items() if value}
 
 
 def _option(name: str, value: str) -> list[str]:

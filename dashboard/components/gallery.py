@@ -25,7 +25,7 @@ DECISION_BADGES = {
     "unsure": ("?", "unsure"),
 }
 #: A text tile shows the beginning of its text, up to this many characters.
-TEXT_SHOWN = 220
+TEXT_SHOWN = 600
 
 
 @dataclass(frozen=True)

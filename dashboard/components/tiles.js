@@ -19,6 +19,7 @@ const labelled = (label, suffix = "") => {
 function face(tile) {
   if (!tile.src) {
     const card = element("div", tile.text ? "face text" : "face facts", tile.text ?? "");
+    card.dir = "auto"; // a text in Hebrew or Arabic begins at the right
     for (const [name, value] of tile.facts ?? []) {
       const line = element("div", "fact");
       line.append(element("span", "", name), element("b", "", value));

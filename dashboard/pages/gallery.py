@@ -21,6 +21,9 @@ CLASSES_SHOWN = 10
 TILE_PIXELS = {"Small": 84, "Medium": 120, "Large": 210}
 #: Tiles in a row at each end of a class.
 ENDS = {"Small": 7, "Medium": 5, "Large": 3}
+#: The same for texts, which need room to be read.
+TEXT_PIXELS = {"Small": 160, "Medium": 230, "Large": 400}
+TEXT_ENDS = {"Small": 4, "Medium": 3, "Large": 2}
 
 
 def render() -> None:
@@ -38,7 +41,7 @@ def render() -> None:
         selection.frame,
         sections,
         key="gallery_tiles",
-        tile_pixels=TILE_PIXELS[size],
+        tile_pixels=(TEXT_PIXELS if selection.data.run.modality == "text" else TILE_PIXELS)[size],
         selectable=True,
         framed=layout == "By class",
         epoch=bulk.epoch(),
@@ -80,7 +83,7 @@ def _by_class(selection: Selection, size: str) -> list[Section]:
         label_visibility="collapsed",
     )
     page = _pages(len(present), CLASSES_SHOWN, "gallery_class_page", "classes")
-    columns = ENDS[size]
+    columns = (TEXT_ENDS if data.run.modality == "text" else ENDS)[size]
     count = columns * int(rows)
     sections = []
     for code in present[page * CLASSES_SHOWN : (page + 1) * CLASSES_SHOWN]:

@@ -13,13 +13,15 @@ from dashboard import jobs, show, words
 from dashboard.components.corruption_form import corruption_choice, corruption_fields
 from dashboard.data import switch_run
 from dashboard.jobs import Job
-from dashboard.run_request import PATHS, SPLITS, Kind, RunRequest
+from dashboard.run_request import BUNDLED, PATHS, SPLITS, TEXTS, WITH_FEATURES, Kind, RunRequest
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStore
 
 STAGES = {
     "": "Starting",
     "samples": "Reading the samples",
+    "scan": "Reading the samples",
+    "words": "Counting words",
     "features": "Extracting features",
     "scaling": "Scaling features",
     "fit": "Fitting the probe",
@@ -163,14 +165,16 @@ def _resume(name: str) -> None:
 def _start() -> None:
     with show.card("start", "Start a run", "It runs as a process of its own on the machine of this dashboard."):
         kind = _kind()
-        chosen = corruption_choice("features" if kind in ("features", "digits") else "image")
+        chosen = corruption_choice("text" if kind in TEXTS else "features" if kind in WITH_FEATURES else "image")
         with st.form("new_run", border=False):
             fields: dict[str, Any] = {}
             if kind == "features":
                 fields["path"] = st.text_input(
                     "Feature file", placeholder="features.npz", help=".npz with `features` and `labels`, or .parquet"
                 )
-            elif kind != "digits":
+            elif kind in TEXTS or kind == "table":
+                fields |= _text_fields(kind)
+            elif kind not in BUNDLED:
                 fields |= _image_fields(kind)
             fields["name"] = st.text_input("Name of the run", placeholder="letters, digits, . _ -")
             fields["corruptions"] = corruption_fields(chosen)
@@ -184,7 +188,8 @@ def _start() -> None:
 
 def _kind() -> Kind:
     """What the reader wants to score."""
-    groups = {"images": "Image folder", "published": "Published set", "features": "Feature file", "digits": "Digits"}
+    groups = {"images": "Image folder", "published": "Published set", "texts": "Texts", "table": "Table"}
+    groups |= {"features": "Feature file", "digits": "Digits"}
     group = st.segmented_control(
         "Source", list(groups), format_func=lambda key: groups[key], default="images", required=True, key="new_kind"
     )
@@ -194,6 +199,10 @@ def _kind() -> Kind:
         return cast(Kind, st.selectbox("Dataset", list(names), format_func=lambda key: names[key], key="new_dataset"))
     if group == "images" and st.toggle("DICOM files", key="new_dicom"):
         return "dicom"
+    if group == "texts" and st.toggle("Synthetic demo messages", key="new_demo_texts"):
+        return "demo-texts"
+    if group == "table" and st.toggle("scikit-learn's breast-cancer data", key="new_breast_cancer"):
+        return "breast-cancer"
     return cast(Kind, group)
 
 
@@ -239,6 +248,37 @@ def _image_fields(kind: Kind) -> dict[str, Any]:
             st.caption("Without these, an image's label is the name of its folder. Patients are grouped by themselves.")
             fields["label_field"] = st.text_input("Header field of the label", placeholder="ViewPosition")
             fields["labels_csv"] = st.text_input("CSV of path,label[,split,group]")
+    return fields
+
+
+def _text_fields(kind: Kind) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if kind in PATHS:
+        fields["path"] = st.text_input(
+            PATHS[kind],
+            placeholder="/data/reviews.csv",
+            help="CSV, TSV, JSONL or Parquet"
+            + ("; or a folder: one of .txt files a class, or a Hugging Face dataset" if kind == "texts" else ""),
+        )
+    if kind in TEXTS:
+        left, right = st.columns(2)
+        with left:
+            fields["encoder"] = st.selectbox(
+                "Encoder",
+                ["tfidf", "minilm", "bert-base-uncased"],
+                accept_new_options=True,
+                help="`tfidf` needs no weights; `minilm` is a package of its own; or any transformers encoder: its "
+                "name, or the path of a local folder",
+            )
+        with right:
+            fields["pooling"] = st.selectbox("Pooling", ["mean", "cls"], help="Of an encoder's token states")
+    if kind in PATHS:
+        with st.expander("Columns and splits"):
+            st.caption("Left empty, columns with usual names are taken; what cannot be told is asked for.")
+            fields["label_column"] = st.text_input("Label column", placeholder="label")
+            if kind == "texts":
+                fields["text_column"] = st.text_input("Text column", placeholder="text")
+                fields["split"] = st.text_input("Split", placeholder="train")
     return fields
 
 

@@ -14,6 +14,7 @@ from dashboard.components.media import image_url, is_pixel_art
 from dashboard.components.neighbours import missing_features, nearest_typical
 from dashboard.components.probabilities import probability_bars
 from dashboard.components.ranking import percentile, ranked, rankings
+from dashboard.components.text_panel import text_panel
 from dashboard.data import RunData
 from dashboard.selection import Selection, current_selection
 from lsi_engine.curation import Decisions
@@ -26,6 +27,7 @@ ORIGIN = {
     "annotator": "Annotator",
     "true_label": "True label",
     "duplicate_of": "Copy of",
+    "planted": "Planted on purpose",
 }
 
 
@@ -120,10 +122,7 @@ def _picture(selection: Selection, row: int) -> None:
                 'border-radius:4px"></a></div>'
             )
         elif "text" in selection.frame:
-            st.html(
-                '<div class="lsi-text" style="white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.55">'
-                f"{words.escape(str(sample['text']))}</div>"
-            )
+            text_panel(data, row, sample)
         else:
             st.info("This run scores features: there is nothing to look at but the numbers.")
 
@@ -172,8 +171,9 @@ def _neighbours(selection: Selection, row: int) -> None:
         for other in (sample["suggested_label"], probable):
             if not pd.isna(other) and str(other) not in labels:
                 labels.append(str(other))
+        near = 3 if data.run.modality == "text" else 6
         groups = [
-            Group(np.array(nearest_typical(data, row, label, 6), dtype=int), f"Nearest typical {label}", 6)
+            Group(np.array(nearest_typical(data, row, label, near), dtype=int), f"Nearest typical {label}", near)
             for label in labels[:2]
         ]
         event = gallery(data, selection.frame, [Section(groups)], key="sample_neighbours", framed=False)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import MutableMapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from lsi_engine.errors import NotConverged
 from lsi_engine.information.hidden_batch import HiddenBatch
 from lsi_engine.information.linear_batch import LinearBatch
-from lsi_engine.information.structure import Structure
 from lsi_engine.probes.design import Design
 from lsi_engine.probes.sgd import SgdSettings, check_training, initial_layers
 from lsi_engine.progress import Progress, silent
@@ -60,7 +60,7 @@ class _Task:
     classes: int
     settings: SgdSettings
     hidden: int | None
-    hessian: Structure
+    hessian: Literal["diag", "full"]
     prior_precision: float
     dtype: torch.dtype
     initial: list[torch.Tensor] | None
@@ -99,7 +99,7 @@ def retrain(
     samples: NDArray[np.int64],
     seeds: Sequence[int],
     hidden: int | None = None,
-    hessian: Structure = "diag",
+    hessian: Literal["diag", "full"] = "diag",
     prior_precision: float = 1.0,
     initial: list[torch.Tensor] | None = None,
     score_epochs: Sequence[int] = (),
