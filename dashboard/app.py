@@ -32,6 +32,7 @@ PAGES: dict[str, list[PageLine]] = {
     "Understand": [
         PageLine("overview", "Overview", ":material/monitoring:"),
         PageLine("classes", "Classes", ":material/category:"),
+        PageLine("map", "Map", ":material/scatter_plot:"),
         PageLine("corruption", "Corruption", ":material/difference:"),
         PageLine("compare", "Compare", ":material/compare_arrows:", filtered=False),
     ],

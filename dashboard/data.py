@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from dashboard import theme
 from dashboard.state import DECISIONS, current_view, set_view
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
+from lsi_engine.runs.projection import Kind, map_folder, stored
 from lsi_engine.runs.store import Run, RunStore
 
 #: What people call one sample, by modality (singular, plural).
@@ -154,11 +155,26 @@ def decisions(data: RunData) -> Decisions:
 def frame_with_decisions(data: RunData) -> pd.DataFrame:
     """``data.frame`` and a categorical column ``decision``: the standing one, ``undecided`` where none stands.
 
+    While the view holds an area of a map also ``map_x`` and ``map_y``, if that map has been computed.
     The other columns are shared with ``data.frame``, not copied (pandas copies on write).
     """
     codes = _decision_codes(str(data.run.path), data.run.fingerprint, decisions(data).version())
     decided = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(DECISIONS)))
-    return data.frame.assign(decision=decided)
+    frame = data.frame.assign(decision=decided)
+    lasso = current_view().lasso
+    points = coordinates(data, cast(Kind, lasso[0])) if lasso else None
+    return frame if points is None else frame.assign(map_x=points[:, 0], map_y=points[:, 1])
+
+
+def coordinates(data: RunData, kind: Kind) -> NDArray[np.float32] | None:
+    """``(N, 2)`` in 0..1 (see :mod:`lsi_engine.runs.projection`), or None where that map is not computed."""
+    path = map_folder(data.run) / f"{kind}.npy"
+    return _coordinates(str(data.run.path), kind, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _coordinates(folder: str, kind: Kind, stamp: int) -> NDArray[np.float32] | None:
+    return stored(Run(Path(folder)), kind)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)

@@ -21,6 +21,7 @@ import psutil
 
 import lsi_engine
 from lsi_engine.errors import InputError
+from lsi_engine.runs.projection import map_folder
 from lsi_engine.runs.store import Run, RunState, RunStatus, RunStore, write_json
 
 #: A process that has said nothing yet is given this long (seconds) to import its libraries and write a status.
@@ -77,6 +78,20 @@ def start(arguments: list[str], store: RunStore | None = None, *, command: str =
     if path.is_dir() and job(path).active:
         raise InputError(f"run {name!r} is already going; choose another name or wait for it")
     path.mkdir(parents=True, exist_ok=True)
+    _spawn(path, command, arguments, store)
+    return name
+
+
+def start_map(run: Run, store: RunStore | None = None) -> None:
+    """Start ``lsi map`` on a finished run; ``job(run.path / "map")`` says where it stands. Nothing if it is going."""
+    folder = map_folder(run)
+    if not (folder.is_dir() and job(folder).active):
+        folder.mkdir(exist_ok=True)
+        _spawn(folder, "map", ["--kind", "umap", "--", run.name], store or RunStore())
+
+
+def _spawn(path: Path, command: str, arguments: list[str], store: RunStore) -> None:
+    """Run ``lsi COMMAND`` on its own; it reports in ``path``."""
     (path / "cancel").unlink(missing_ok=True)
     now = time.time()
     write_json(path / "status.json", RunStatus(state="queued", started=now, heartbeat=now))
@@ -96,7 +111,6 @@ def start(arguments: list[str], store: RunStore | None = None, *, command: str =
     write_json(path / "job.json", {"command": command, "arguments": arguments, "pid": process.pid, "started": now})
     # Collects the exit status, so that a finished child does not linger as a zombie that looks alive.
     threading.Thread(target=process.wait, daemon=True).start()
-    return name
 
 
 def cancel(name: str, store: RunStore | None = None) -> None:

@@ -17,16 +17,21 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import words
+from lsi_engine.runs.projection import KINDS
 
 #: What a person can have decided about a sample; ``undecided`` where nobody has.
 DECISIONS = ("undecided", "keep", "relabel", "drop", "unsure")
 
 Range = tuple[float, float]
+#: A map (``pca``, ``umap``) and the corners of an area drawn on it, in its units of 0 to 1.
+Lasso = tuple[str, tuple[tuple[float, float], ...]]
 
 _MANY = {"classes": "class", "split": "split", "decisions": "decision"}
 _RANGES = ("lsi", "suspicion")
+#: More corners than a hand draws are no lasso.
+MOST_CORNERS = 200
 #: The URL parameters that belong to the view; pages may use others beside them.
-PARAMETERS = ("run", *_MANY.values(), *_RANGES, "corrupted", "q")
+PARAMETERS = ("run", *_MANY.values(), *_RANGES, "corrupted", "lasso", "q")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class View:
     split: tuple[str, ...] = ()
     decisions: tuple[str, ...] = ()
     search: str = ""
+    lasso: Lasso | None = None
 
     def to_query(self) -> dict[str, list[str]]:
         """The view as URL parameters, conditions that are not set left out."""
@@ -64,6 +70,7 @@ class View:
         query["run"] = [self.run] if self.run else []
         query["corrupted"] = [] if self.corrupted is None else ["yes" if self.corrupted else "no"]
         query["q"] = [self.search] if self.search else []
+        query["lasso"] = [] if self.lasso is None else [written(self.lasso)]
         return {name: values for name, values in query.items() if values}
 
     @classmethod
@@ -86,6 +93,7 @@ class View:
             split=_unique(all_of("split")),
             decisions=_unique(decision for decision in all_of("decision") if decision in DECISIONS),
             search=last_of("q"),
+            lasso=_parse_lasso(last_of("lasso")),
         )
 
     @property
@@ -97,8 +105,8 @@ class View:
     def mask(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
         """``(N,)`` bool: which rows of a run's frame meet every condition.
 
-        ``frame`` has the columns of ``scores.parquet`` and ``decision``. A condition on a column that the
-        run lacks is met by no sample. A missing score (NaN) lies in no range.
+        ``frame`` has the columns of ``scores.parquet`` and ``decision``, and with a lasso ``map_x`` and ``map_y``.
+        A condition on a column that the run lacks is met by no sample. A missing score (NaN) lies in no range.
         """
         keep = np.ones(len(frame), dtype=bool)
         for column, wanted in (("label", self.classes), ("split", self.split), ("decision", self.decisions)):
@@ -119,6 +127,10 @@ class View:
                 if column in frame:
                     found |= frame[column].str.contains(self.search, case=False, regex=False).to_numpy(dtype=bool)
             keep &= found
+        if self.lasso is not None:
+            if "map_x" not in frame:
+                return np.zeros(len(frame), dtype=bool)
+            keep &= inside(frame[["map_x", "map_y"]].to_numpy(dtype=np.float64), self.lasso[1])
         return keep
 
     def chips(self) -> list[Chip]:
@@ -140,13 +152,15 @@ class View:
             add("Corrupted only" if self.corrupted else "Uncorrupted only", corrupted=None)
         if self.search:
             add(f"Contains “{self.search}”", search="")
+        if self.lasso is not None:
+            add(f"Area on the {self.lasso[0].upper()} map", lasso=None)
         return chips
 
     def on_run(self, run: str, frame: pd.DataFrame, *, same_samples: bool) -> View:
         """The view after switching to ``run``: conditions that mean the same there stay.
 
-        LSI has no common unit across runs, so its range goes. Suspicion is a probability and stays. The
-        search stays where the samples are the same ones.
+        LSI has no common unit across runs, so its range goes, and so does an area of a map. Suspicion is a
+        probability and stays. The search stays where the samples are the same ones.
         """
         return View(
             run=run,
@@ -157,6 +171,37 @@ class View:
             decisions=self.decisions,
             search=self.search if same_samples else "",
         )
+
+
+def written(lasso: Lasso) -> str:
+    """``umap:0.1,0.2;0.3,0.4;…``"""
+    return f"{lasso[0]}:" + ";".join(f"{x!r},{y!r}" for x, y in lasso[1])
+
+
+def _parse_lasso(text: str) -> Lasso | None:
+    kind, colon, corners = text.partition(":")
+    if not colon or kind not in KINDS:
+        return None
+    try:
+        points = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in corners.split(";")))
+    except ValueError:
+        return None
+    usable = 3 <= len(points) <= MOST_CORNERS and all(math.isfinite(v) for point in points for v in point)
+    return (kind, points) if usable else None
+
+
+def inside(points: NDArray[np.float64], corners: Iterable[tuple[float, float]]) -> NDArray[np.bool_]:
+    """``(N,)`` bool: which ``points (N, 2)`` lie in the polygon (even–odd rule); NaN lies nowhere."""
+    ends = np.asarray(list(corners), dtype=np.float64)
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    near = ((points >= low) & (points <= high)).all(axis=1)
+    x, y = points[near].T
+    odd = np.zeros(len(x), dtype=bool)
+    for (x1, y1), (x2, y2) in zip(ends, np.roll(ends, -1, axis=0), strict=True):
+        if y1 != y2:
+            odd ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+    near[near] = odd
+    return near
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ PICTURES = (
     ("corruption", "corruption", "digits-flipped"),
     ("export", "export", "digits-flipped"),
     ("compare", "compare", "digits-flipped"),
+    ("map", "map", "digits"),
 )
 #: Pages that hold figures.
 FIGURES = ("overview", "classes", "corruption", "compare")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from lsi_engine.cli import compare, compute, corruptions, export, image_sources, reading, rescore, text_sources
+from lsi_engine.cli import compare, compute, corruptions, export, image_sources, map, reading, rescore, text_sources
 from lsi_engine.cli.console import Json, notes, out, print_json
 from lsi_engine.errors import Cancelled, LsiError
 
@@ -26,6 +26,7 @@ app.command("show")(reading.show_run)
 app.command("evaluate")(reading.evaluate_run)
 app.command("export")(export.export_run)
 app.command("compare")(compare.compare_runs)
+app.command("map")(map.map_run)
 app.command("rescore")(rescore.rescore_run)
 
 

@@ -15,6 +15,7 @@
                          ``feature_mean (D,)``, ``feature_scale (D,)``
 ``features.npy``         ``(N, D)`` unscaled, where corruption made features that neither source nor cache has
 ``decisions.sqlite``     the review log (:mod:`lsi_engine.curation`); never written by the engine's computation
+``map/``                 where the samples lie in the plane (:mod:`lsi_engine.runs.projection`), once asked for
 ``cancel``               exists when someone asked the running process to stop
 =======================  =====================================================================================
 """

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.state import DECISIONS, View
+from dashboard.state import DECISIONS, View, inside
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 ends = st.floats(allow_nan=False)
 ranges = st.none() | st.tuples(ends, ends).map(lambda pair: (min(pair), max(pair)))
 several = st.lists(names, max_size=4, unique=True).map(tuple)
+corner = st.tuples(st.floats(-1, 2), st.floats(-1, 2))
+lassos = st.tuples(st.sampled_from(["pca", "umap"]), st.lists(corner, min_size=3, max_size=12).map(tuple))
 views = st.builds(
     View,
     run=names,
@@ -26,6 +28,7 @@ views = st.builds(
     split=several,
     decisions=st.lists(st.sampled_from(DECISIONS), unique=True).map(tuple),
     search=names,
+    lasso=st.none() | lassos,
 )
 
 
@@ -112,9 +115,11 @@ def test_a_mask_is_the_intersection_of_its_conditions(view: View) -> None:
             "suspicion": [0.0, 0.5, 1.0],
             "corrupted": [True, False, True],
             "decision": pd.Categorical(["keep", "undecided", "drop"], categories=list(DECISIONS)),
+            "map_x": [0.1, 0.5, np.nan],
+            "map_y": [0.9, 0.5, np.nan],
         }
     )
-    fields = ("classes", "lsi", "suspicion", "corrupted", "split", "decisions", "search")
+    fields = ("classes", "lsi", "suspicion", "corrupted", "split", "decisions", "search", "lasso")
     alone = [View(**{field: getattr(view, field)}).mask(frame) for field in fields]  # type: ignore[arg-type]
     assert np.array_equal(view.mask(frame), np.logical_and.reduce(alone))
 
@@ -157,3 +162,33 @@ def test_a_change_of_runs_keeps_what_means_the_same_there(frame: pd.DataFrame) -
     )
     elsewhere = view.on_run("new", frame.drop(columns="corrupted"), same_samples=False)
     assert elsewhere == View(run="new", classes=("cat",), suspicion=(0.5, 1.0), decisions=("keep",))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "pca", "pca:", "tsne:0,0;1,0;1,1", "pca:0,0;1,1", "pca:0,0;1,nan;1,1", "pca:0;1;2"]
+)
+def test_an_area_nobody_could_have_drawn_is_no_condition(text: str) -> None:
+    assert View.from_query({"run": "r", "lasso": text}) == View(run="r")
+
+
+def test_an_area_keeps_what_lies_in_it(frame: pd.DataFrame) -> None:
+    points = np.random.default_rng(0).uniform(size=(len(frame), 2))
+    points[0] = np.nan
+    placed = frame.assign(map_x=points[:, 0], map_y=points[:, 1])
+    lower_left = View(lasso=("pca", ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))))
+    assert lower_left.mask(placed).tolist() == (points.sum(axis=1) < 1).tolist()
+    assert not lower_left.mask(frame).any(), "a map that is not there holds nothing"
+    assert lower_left.on_run("other", frame, same_samples=True).lasso is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(3, 9), st.integers(0, 2**31))
+def test_a_convex_area_is_where_every_edge_has_the_point_on_its_left(sides: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    angles = np.sort(random.uniform(0, 2 * np.pi, sides))
+    corners = 0.5 + 0.4 * np.column_stack([np.cos(angles), np.sin(angles)])
+    points = random.uniform(size=(200, 2))
+    edges = np.roll(corners, -1, axis=0) - corners
+    towards = points[:, None] - corners[None]
+    left = edges[None, :, 0] * towards[:, :, 1] - edges[None, :, 1] * towards[:, :, 0]
+    assert inside(points, [(float(x), float(y)) for x, y in corners]).tolist() == (left > 0).all(axis=1).tolist()

@@ -1,0 +1,127 @@
+"""Map: every sample as a point; near means alike to the probe's features. Draw around points to filter every page."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import streamlit as st
+
+from dashboard import jobs, show, words
+from dashboard.components.links import open_sample
+from dashboard.components.points import COLOURS, legend, point_map
+from dashboard.data import RunData, coordinates, decisions
+from dashboard.selection import current_selection
+from dashboard.state import update_view
+from lsi_engine.errors import InputError
+from lsi_engine.runs.projection import KINDS, MOST_PLACED, Kind, map_folder, project
+from lsi_engine.runs.store import RunStore
+
+POLL_SECONDS = 1.0
+STAGES = {
+    "": "starting",
+    "features": "reading the features",
+    "components": "finding the main directions",
+    "neighbours": "finding neighbours",
+    "layout": "laying out",
+}
+
+
+def render() -> None:
+    selection = current_selection()
+    data, view = selection.data, selection.view
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="map_controls"):
+        kind = cast(Kind, _switch("Layout", {name: name.upper() for name in KINDS}, "pca", "layout_of_map"))
+        colour = _switch("Colour", COLOURS, "lsi", "colour")
+        _legend(data, colour)
+    if kind == "umap" and coordinates(data, "umap") is None:
+        _compute(data)
+        return
+    if kind == "pca" and not _principal(data):
+        return
+
+    def draw() -> None:
+        corners = st.session_state["map"].get("lasso")
+        if corners and len(corners) > 2:
+            update_view(lasso=(kind, tuple((float(x), float(y)) for x, y in corners)))
+
+    shown = selection.mask if view.conditions else None
+    result = point_map(
+        data, kind, colour, shown=shown, lasso=view.lasso, version=decisions(data).version(), key="map", on_lasso=draw
+    )
+    _about(data, kind)
+    if result.open:
+        open_sample(str(result.open))
+
+
+def _switch(label: str, options: dict[str, str], default: str, key: str) -> str:
+    chosen = st.segmented_control(
+        label,
+        list(options),
+        format_func=lambda name: options[name],
+        default=default,
+        required=True,
+        key=key,
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    return str(chosen or default)
+
+
+def _legend(data: RunData, colour: str) -> None:
+    dots = [
+        f'<span style="white-space:nowrap"><i style="display:inline-block;width:.7em;height:.7em;border-radius:50%;'
+        f'background:{tint};margin-right:.35em"></i>{words.escape(words.shortened(name, 24))}</span>'
+        for name, tint in list(legend(data, colour))[:14]
+    ]
+    st.html(f'<span class="lsi-count" style="display:flex;flex-wrap:wrap;gap:.2em 1em">{"".join(dots)}</span>')
+
+
+def _principal(data: RunData) -> bool:
+    """Compute the PCA where it is not kept yet: a matter of seconds."""
+    if coordinates(data, "pca") is not None:
+        return True
+    try:
+        with st.spinner("Finding the two main directions of the features …"):
+            project(data.run, RunStore().cache, "pca")
+    except (InputError, OSError) as error:
+        st.info(words.markdown(f"There is no map of this run: {error}"))
+        return False
+    return True
+
+
+def _compute(data: RunData) -> None:
+    """Start UMAP in the background and watch it; the page shows the map when it is there."""
+    folder = map_folder(data.run)
+    with show.card("umap", "UMAP", "Computed once, in the background, and kept with the run. PCA is there meanwhile."):
+        going = jobs.job(folder) if folder.is_dir() else None
+        if going is None or not going.active:
+            if going is not None and going.state in ("failed", "stalled", "cancelled"):
+                st.warning(f"The last try ended: {words.markdown(going.status.message or going.state)}")
+            st.button("Compute the map", type="primary", key="map_start", on_click=jobs.start_map, args=(data.run,))
+            return
+
+        @st.fragment(run_every=POLL_SECONDS)
+        def watch() -> None:
+            now = jobs.job(folder)
+            if not now.active:
+                st.rerun()
+            status = now.status
+            share = status.done / status.total if status.total else 0.0
+            st.progress(min(share, 1.0), text=f"UMAP: {STAGES.get(status.stage, status.stage)}")
+            st.button("Cancel", key="map_cancel", on_click=(folder / "cancel").touch)
+
+        watch()
+
+
+def _about(data: RunData, kind: Kind) -> None:
+    points = coordinates(data, kind)
+    left_out = 0 if points is None else int(np.isnan(points[:, 0]).sum())
+    said = "The two directions in which the features vary most."
+    if kind == "umap":
+        said = "Neighbours stay neighbours; distances between groups mean little."
+    if left_out:
+        said += (
+            f" {words.count(MOST_PLACED)} evenly spaced {data.nouns[1]} are placed, {words.count(left_out)} left out."
+        )
+    st.caption(f"{said} Drag around points to filter every page; the wheel zooms, Shift-drag moves, a click opens.")

@@ -1,0 +1,121 @@
+"""A run's features in the plane: PCA at once, UMAP in the background; kept in ``<run>/map`` once computed.
+
+Coordinates are ``(N, 2)`` float32, rows as in the run's scores, shifted and scaled by one factor so that they fill the
+square from 0 to 1 without changing shape; a sample that a map leaves out has NaN. Both see standardised features
+(mean 0, standard deviation 1 a column), whatever the run's own scaling.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsi_engine.errors import InputError
+from lsi_engine.progress import Progress, silent
+from lsi_engine.runs.sources import features_of
+from lsi_engine.runs.store import Run, replacing
+
+Kind = Literal["pca", "umap"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+#: UMAP places at most this many samples; of more, an evenly spaced choice, and the rest are left out.
+MOST_PLACED = 50_000
+#: Principal components that UMAP measures distances in.
+COMPONENTS = 50
+NEIGHBOURS = 15
+EPOCHS = 200
+
+
+def map_folder(run: Run) -> Path:
+    return run.path / "map"
+
+
+def stored(run: Run, kind: Kind) -> NDArray[np.float32] | None:
+    """The kept coordinates ``(N, 2)``, or ``None`` where they have not been computed."""
+    path = map_folder(run) / f"{kind}.npy"
+    if not path.is_file():
+        return None
+    return np.load(path, allow_pickle=False)
+
+
+def project(run: Run, cache: Path, kind: Kind, progress: Progress = silent) -> NDArray[np.float32]:
+    """The coordinates of every sample, computed unless they are kept already.
+
+    Equal features give equal coordinates (seed 0, one thread). Raises ``InputError`` when the features are gone.
+    """
+    if kind not in KINDS:
+        raise InputError(f"there is no map {kind!r}; choose one of {', '.join(KINDS)}")
+    kept = stored(run, kind)
+    if kept is not None:
+        return kept
+    progress("features", 0, 1)
+    features = features_of(run, cache)
+    progress("features", 1, 1)
+    if kind == "pca":
+        placed = _principal(features, 2, progress)
+    else:
+        rows = placed_rows(len(features))
+        placed = np.full((len(features), 2), np.nan, dtype=np.float32)
+        placed[rows] = _umap(_principal(features[rows], COMPONENTS, progress), progress)
+    square = _in_unit_square(placed)
+    with replacing(map_folder(run) / f"{kind}.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, square, allow_pickle=False)
+    return square
+
+
+def placed_rows(samples: int) -> NDArray[np.intp]:
+    """Rows that UMAP places: all, or ``MOST_PLACED`` evenly spaced ones."""
+    if samples <= MOST_PLACED:
+        return np.arange(samples)
+    return np.linspace(0, samples - 1, MOST_PLACED).round().astype(np.intp)
+
+
+def _principal(features: NDArray[np.floating], components: int, progress: Progress) -> NDArray[np.float32]:
+    from sklearn.decomposition import PCA
+
+    progress("components", 0, 1)
+    points = np.array(features, dtype=np.float32)
+    points -= points.mean(axis=0)
+    scale = points.std(axis=0)
+    points /= np.where(scale > 0, scale, 1)
+    wanted = min(components, *points.shape)
+    found = PCA(wanted, svd_solver="auto", random_state=0).fit_transform(points)
+    progress("components", 1, 1)
+    if wanted < 2:
+        found = np.column_stack([found, np.zeros(len(found))])
+    return found.astype(np.float32)
+
+
+def _umap(points: NDArray[np.float32], progress: Progress) -> NDArray[np.float32]:
+    progress("neighbours", 0, 1)
+    from umap import UMAP  # seconds to import: it compiles
+
+    bar = {"disable": False, "file": _Epochs(progress), "bar_format": "{n}", "mininterval": 0.5}
+    neighbours = min(NEIGHBOURS, len(points) - 1)
+    method = UMAP(n_neighbors=neighbours, n_epochs=EPOCHS, random_state=0, n_jobs=1, tqdm_kwds=bar)
+    found = method.fit_transform(points)
+    progress("layout", EPOCHS, EPOCHS)
+    return np.asarray(found, dtype=np.float32)
+
+
+class _Epochs(io.TextIOBase):
+    """Where UMAP's progress bar is printed: the epoch's number, handed on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def write(self, text: str) -> int:
+        if number := re.search(r"\d+", text):
+            self._progress("layout", int(number[0]), EPOCHS)
+        return len(text)
+
+
+def _in_unit_square(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    size = float((high - low).max()) or 1.0
+    centred = (points - (low + high) / 2) / size + 0.5
+    return centred.astype(np.float32)
