@@ -23,9 +23,27 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Score a dataset and store the result as a run.")
 
 
+#: Where `--help` puts the options of the methods that train.
+TRAINING: dict[str, Any] = {"rich_help_panel": "Method and training"}
+
+
 class Hessian(StrEnum):
     diag = "diag"
+    kron = "kron"
     full = "full"
+    auto = "auto"
+
+
+class Method(StrEnum):
+    closed_form = "closed_form"
+    trajectory = "trajectory"
+    retrain = "retrain"
+
+
+class Groups(StrEnum):
+    none = "none"
+    group = "group"
+    near_duplicates = "near_duplicates"
 
 
 class Scaling(StrEnum):
@@ -46,6 +64,28 @@ class Settings:
     prior_precision: Annotated[
         str, typer.Option(help="δ of the posterior: 'weight_decay' (N·wd, what was trained) or a number.")
     ] = "weight_decay"
+    groups: Annotated[
+        Groups, typer.Option(help="Also leave out whole groups (patients, sources), or near-duplicates.")
+    ] = Groups.none
+    method: Annotated[
+        Method, typer.Option(help="Closed form at the optimum, or probes trained as in the paper.", **TRAINING)
+    ] = Method.closed_form
+    hidden: Annotated[
+        int, typer.Option(help="Width of a hidden ReLU layer (retrain only); 0 for the linear probe.", **TRAINING)
+    ] = 0
+    learning_rate: Annotated[float, typer.Option(help="Of trajectory and retrain.", **TRAINING)] = 0.04
+    momentum: Annotated[float, typer.Option(help="Nesterov's.", **TRAINING)] = 0.9
+    epochs: Annotated[int, typer.Option(help="Full-batch steps.", **TRAINING)] = 1000
+    seeds: Annotated[
+        int, typer.Option(help="Trainings from different initial weights; their agreement is reported.", **TRAINING)
+    ] = 1
+    score_epochs: Annotated[
+        str, typer.Option(metavar="10,100,…", help="Epochs at which retrain also takes LSI.", **TRAINING)
+    ] = ""
+    rows: Annotated[
+        str, typer.Option(metavar="FIRST:END", help="Leave out these rows only, END not included.", **TRAINING)
+    ] = ""
+    device: Annotated[str | None, typer.Option(help="torch device for the engine, such as cuda.")] = None
     flip_labels: Annotated[
         float, typer.Option(help="Share of the labels to flip on purpose, to see whether they are found.")
     ] = 0.0
@@ -171,6 +211,16 @@ def compute_source(
         weight_decay=settings.weight_decay,
         hessian=settings.hessian.value,
         prior_precision=_prior_precision(settings.prior_precision),
+        method=settings.method.value,
+        probe=settings.hidden or "linear",
+        learning_rate=settings.learning_rate,
+        momentum=settings.momentum,
+        epochs=settings.epochs,
+        seeds=settings.seeds,
+        score_epochs=_whole_numbers("--score-epochs", settings.score_epochs, ","),
+        left_out=_rows(settings.rows),
+        groups=settings.groups.value,
+        device=settings.device,
     )
     for ending, steps in asked_for(settings.flip_labels, settings.seed, settings.corrupt or [], settings.sweep):
         _carry_out(config.model_copy(update={"name": config.name + ending, "corruption": steps}))
@@ -192,6 +242,9 @@ def _carry_out(config: RunConfig) -> None:
         f"{sum(timings.values()):.1f} s ({', '.join(f'{stage} {spent:.1f}' for stage, spent in timings.items())}), "
         f"peak memory {facts['peak_memory_bytes'] / 2**30:.1f} GiB"
     )
+    agreement = facts["engine"].get("seed_spearman")
+    if agreement:
+        out.print(f"seed-to-seed Spearman {agreement['mean']:.3f} (lowest {agreement['lowest']:.3f})")
     if facts["skipped"]:
         out.print(f"{facts['skipped']:,} item(s) could not be used: `lsi show {run.name} --skipped` lists them")
     for warning in facts["warnings"]:
@@ -205,6 +258,22 @@ def _prior_precision(text: str) -> Any:
         return float(text)
     except ValueError:
         raise InputError(f"--prior-precision {text!r}: give a number or 'weight_decay'") from None
+
+
+def _whole_numbers(option: str, text: str, separator: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(separator)] if text else []
+    except ValueError:
+        raise InputError(f"{option} {text!r}: give whole numbers with {separator!r} between them") from None
+
+
+def _rows(text: str) -> tuple[int, int] | None:
+    ends = _whole_numbers("--rows", text, ":")
+    if not ends:
+        return None
+    if len(ends) != 2 or not 0 <= ends[0] < ends[1]:
+        raise InputError(f"--rows {text!r}: give the first row and the one after the last, such as 0:50")
+    return ends[0], ends[1]
 
 
 def _plain(text: str) -> str:

@@ -49,6 +49,8 @@ def rescore(run: Run, store: RunStore, *, name: str | None = None, progress: Pro
         When asked to stop; what is left behind is an unfinished run that the next call takes over.
     """
     started = time.perf_counter()
+    if run.config.left_out is not None:
+        raise InputError(f"run {run.name!r} scored rows {run.config.left_out} only: score all rows, then rescore that")
     corrected(run, Decisions(run.decisions_path).latest())
     target = store.path(name or next_name(run, store))
     if Run(target).complete:
@@ -75,7 +77,10 @@ def rescore(run: Run, store: RunStore, *, name: str | None = None, progress: Pro
                 dataset_fingerprint(samples, features),
                 report,
                 seconds={"features": round(time.perf_counter() - started, 3)},
-                initial_weights=_old_probe(run, sorted(set(samples.table["label"]))),
+                # Only an optimum does not depend on where its search began.
+                initial_weights=_old_probe(run, sorted(set(samples.table["label"])))
+                if run.config.method == "closed_form"
+                else None,
             )
     return Run(target)
 

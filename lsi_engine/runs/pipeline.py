@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import platform
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +24,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, LsiWarning
+from lsi_engine.information.duplicates import near_duplicate_groups
+from lsi_engine.information.groups import score_groups
 from lsi_engine.information.score import score
 from lsi_engine.information.table import ScoreTable
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import sources
 from lsi_engine.runs.reporting import StatusReporter
+from lsi_engine.runs.shards import ShardFolder
 from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
 from lsi_engine.samples import SampleSet, corruption, open_source
 
@@ -145,20 +149,31 @@ def score_and_store(
             features,
             samples.table["label"].to_numpy(dtype=str),
             weight_decay=config.weight_decay,
-            hessian=config.hessian,  # type: ignore[arg-type]
-            method=config.method,  # type: ignore[arg-type]
+            hessian=config.hessian,
+            method=config.method,
             prior_precision=config.prior_precision,
             feature_scaling=config.feature_scaling,
+            device=config.device,
+            samples=None if config.left_out is None else range(*config.left_out),
+            learning_rate=config.learning_rate,
+            momentum=config.momentum,
+            epochs=config.epochs,
+            seeds=config.seeds,
             initial_weights=initial_weights,
+            probe=config.probe,
+            score_epochs=config.score_epochs,
+            shards=ShardFolder(run.path / "shards") if config.method == "retrain" else None,
             progress=report,
         )
+        whole_groups = _whole_groups(config, samples, features, report)
     seconds.update(table.info["seconds"])
 
     started = time.perf_counter()
     with replacing(run.path / "probabilities.npy") as temporary, temporary.open("wb") as file:
         np.save(file, table.probabilities.astype(np.float32), allow_pickle=False)
     _write_probe(run.path / "probe.safetensors", table)
-    frame = _scores_frame(samples, table)
+    _write_seed_scores(run.path / "seed_scores.npz", table)
+    frame = _scores_frame(samples, table, whole_groups)
     # The scores go last: a run is complete when they are there.
     with replacing(run.path / "scores.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
@@ -188,9 +203,60 @@ def score_and_store(
         )
 
 
-def _scores_frame(samples: SampleSet, table: ScoreTable) -> pd.DataFrame:
+def _whole_groups(config: RunConfig, samples: SampleSet, features: NDArray, progress: Progress) -> pd.DataFrame | None:
+    """What leaving out each sample's whole group does to it, ``group_…`` columns, if the config asks for that."""
+    if config.groups == "none":
+        return None
+    if config.hessian not in ("diag", "full"):
+        raise InputError(f"groups are scored with hessian 'diag' or 'full', not {config.hessian!r}")
+    if config.groups == "near_duplicates":
+        groups = near_duplicate_groups(features)
+    elif "group" in samples.table:
+        # A sample without a group is its own.
+        given = samples.table["group"].fillna("")
+        groups = given.where(given != "", "sample " + samples.table["sample_id"]).to_numpy(dtype=str)
+    else:
+        raise InputError(f"{samples.name} says nothing about groups; leave out near-duplicates instead")
+    found = score_groups(
+        features,
+        samples.table["label"].to_numpy(dtype=str),
+        groups,
+        weight_decay=config.weight_decay,
+        hessian=config.hessian,
+        prior_precision=config.prior_precision,
+        feature_scaling=config.feature_scaling,
+        device=config.device,
+        progress=progress,
+    )
+    columns = found.sample_frame().drop(columns="group")
+    columns["group_samples"] = np.bincount(found.groups)[found.groups]
+    if config.groups == "near_duplicates":
+        alone = columns["group_samples"] == 1
+        columns["duplicate_group"] = pd.Series(groups).astype("str").mask(alone)
+    return columns
+
+
+def _scores_frame(samples: SampleSet, table: ScoreTable, whole_groups: pd.DataFrame | None) -> pd.DataFrame:
     kept = samples.table.drop(columns=[column for column in MEDIA_COLUMNS if column in samples.table])
+    if whole_groups is not None:
+        kept = pd.concat([kept, whole_groups], axis=1)
     return pd.concat([kept.iloc[table.index].reset_index(drop=True), table.to_frame().reset_index(drop=True)], axis=1)
+
+
+def _write_seed_scores(path: Path, table: ScoreTable) -> None:
+    scores = table.seed_scores
+    if scores is None:
+        return
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            seeds=np.array(scores.seeds),
+            epochs=np.array(scores.epochs),
+            mean_shift=scores.mean_shift,
+            covariance=scores.covariance,
+        )
+    # What the shards held is in the run now.
+    shutil.rmtree(path.with_name("shards"), ignore_errors=True)
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -65,10 +65,15 @@ def features(
 
 
 def features_of(run: Run, cache: Path) -> NDArray[np.floating]:
-    """The ``(N, D)`` unscaled features that a finished run was scored on, rows as in its scores.
+    """The ``(n, D)`` unscaled features of the samples that a finished run scored, rows as in its scores.
 
     Raises ``InputError`` when they are gone: the feature file was moved, or the feature cache was emptied.
     """
+    found = _all_features(run, cache)
+    return found if run.config.left_out is None else found[slice(*run.config.left_out)]
+
+
+def _all_features(run: Run, cache: Path) -> NDArray[np.floating]:
     if (run.path / "features.npy").is_file():
         return np.load(run.path / "features.npy", mmap_mode="r", allow_pickle=False)
     key = run.provenance["extractor_key"]

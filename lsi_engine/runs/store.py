@@ -11,6 +11,9 @@
 ``scores.parquet``       one row a sample: the sample table without ``media``, ``text`` and ``content``, then the
                          columns of ``ScoreTable``; its presence means that the run is complete
 ``probabilities.npy``    ``(N, C)`` float32 leave-one-out class probabilities, columns in the order of ``classes``
+``seed_scores.npz``      of trained probes: ``seeds (k,)``, ``epochs (E,)``, ``mean_shift`` and ``covariance``
+                         ``(k, E, n)`` float64 (optional)
+``shards/``              finished leave-one-out trainings of a run that is not finished yet
 ``probe.safetensors``    ``weight (C, D)``, ``bias (C,)``, float64, in the units of the scaled features;
                          ``feature_mean (D,)``, ``feature_scale (D,)``
 ``features.npy``         ``(N, D)`` unscaled, where corruption made features that neither source nor cache has
@@ -58,9 +61,22 @@ class RunConfig(BaseModel):
     corruption: list[dict[str, Any]] = Field(default_factory=list, description="applied in order, each with a seed")
     feature_scaling: Literal["none", "standardize"] = "standardize"
     weight_decay: float = 0.01
-    hessian: str = "diag"
-    method: str = "closed_form"
+    hessian: Literal["diag", "kron", "full", "auto"] = "diag"
+    method: Literal["closed_form", "trajectory", "retrain"] = "closed_form"
     prior_precision: float | Literal["weight_decay"] = "weight_decay"
+    probe: Literal["linear"] | int = Field(default="linear", description="or the width of a hidden ReLU layer")
+    learning_rate: float = 0.04
+    momentum: float = 0.9
+    epochs: int = 1000
+    seeds: int = 1
+    score_epochs: list[int] = Field(default_factory=list, description="epochs at which retraining also takes LSI")
+    left_out: tuple[int, int] | None = Field(
+        default=None, description="first row and the row after the last that are scored; all when not given"
+    )
+    groups: Literal["none", "group", "near_duplicates"] = Field(
+        default="none", description="what is also left out whole: the sample table's groups, or near-duplicates"
+    )
+    device: str | None = Field(default=None, description="torch device; the CPU when not given")
     derived_from: str | None = Field(default=None, description="the run this one was made from, if any")
     decisions: str | None = Field(default=None, description="digest of the decisions on that run that were applied")
 
