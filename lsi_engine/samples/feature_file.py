@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.folder import resolved
 from lsi_engine.samples.label_table import class_name
 from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
 
@@ -37,7 +38,7 @@ def feature_file(path: str | Path) -> SampleSet:
 
     Raises ``InputError`` naming the file and the row, column or lengths for anything that cannot be used.
     """
-    file = Path(path).expanduser().resolve()
+    file = resolved(path)
     if not file.is_file():
         raise InputError(f"there is no feature file {file}")
     readers = {".npz": _read_npz, ".parquet": _read_parquet}

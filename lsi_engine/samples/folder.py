@@ -6,6 +6,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lsi_engine.errors import InputError
+
+
+def resolved(path: str | Path) -> Path:
+    """``path`` with ``~`` and links followed; it need not exist. Raises ``InputError`` for what no file can be."""
+    try:
+        place = Path(path).expanduser().resolve()
+        place.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{str(path)[:200]!r} cannot be opened: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    return place
+
 
 def files_below(root: Path, skipped: list[tuple[str, str]]) -> Iterator[str]:
     """Relative POSIX paths of the files below ``root``, in no order; links to folders are not followed.

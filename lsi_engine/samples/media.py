@@ -63,7 +63,10 @@ def content_key(payload: bytes) -> str:
 def inside(root: str, media: str) -> Path:
     """``root / media`` with links followed; raises ``UnreadableMedia`` when that lies outside ``root``."""
     folder = os.path.realpath(root)
-    path = os.path.realpath(os.path.join(folder, media))
+    try:
+        path = os.path.realpath(os.path.join(folder, media))
+    except ValueError as error:  # a NUL, or half a surrogate pair
+        raise UnreadableMedia("has a name that no file can have") from error
     if os.path.commonpath((folder, path)) != folder:
         raise UnreadableMedia("leads out of the dataset's folder, so it is not opened")
     return Path(path)

@@ -13,6 +13,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
 from lsi_engine.samples.columns import LABEL_COLUMNS, choose_column, id_column, row_label, stated_columns
 from lsi_engine.samples.feature_file import OPTIONAL, feature_samples
+from lsi_engine.samples.folder import resolved
 from lsi_engine.samples.media import UnreadableMedia
 from lsi_engine.samples.rows import Rows, read_rows
 from lsi_engine.samples.sample_set import SampleSet
@@ -49,7 +50,7 @@ def table(path: str | Path, *, label_column: str | None = None, progress: Progre
         Nothing there, a file that is damaged as a whole, a label column that cannot be told, no column of numbers
         (each other column is named with an example), or fewer than two classes.
     """
-    file = Path(path).expanduser().resolve()
+    file = resolved(path)
     rows = read_rows(file)
     if not len(rows):
         first = f"; {rows.skipped[0][0]}: {rows.skipped[0][1]}" if rows.skipped else ""

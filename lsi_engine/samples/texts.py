@@ -14,7 +14,7 @@ import pandas as pd
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
 from lsi_engine.samples.columns import LABEL_COLUMNS, choose_column, row_label, stated_columns
-from lsi_engine.samples.folder import files_below
+from lsi_engine.samples.folder import files_below, resolved
 from lsi_engine.samples.media import UnreadableMedia, content_key, inside
 from lsi_engine.samples.rows import Rows, class_names, read_arrow, read_parquet, read_rows
 from lsi_engine.samples.sample_set import SampleSet, skipped_table
@@ -62,7 +62,7 @@ def texts(
         Nothing there, a file that is damaged as a whole, columns that cannot be told (they are listed), or fewer than
         two classes.
     """
-    place = Path(path).expanduser().resolve()
+    place = resolved(path)
     settings = {"text_column": text_column, "label_column": label_column, "split": split}
     source = {"kind": "texts", "path": str(place)} | {k: v for k, v in settings.items() if v is not None}
     rows = _rows_of(place)
