@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from lsi_engine.cli import compare, compute, corruptions, export, image_sources, map, reading, rescore, text_sources
+from lsi_engine.cli import (
+    compare,
+    compute,
+    corruptions,
+    export,
+    image_sources,
+    load,
+    map,
+    reading,
+    rescore,
+    text_sources,
+)
 from lsi_engine.cli.console import Json, notes, out, print_json
 from lsi_engine.errors import Cancelled, LsiError
 
@@ -21,6 +32,7 @@ for name, command in (image_sources.COMMANDS | text_sources.COMMANDS).items():
     compute.app.command(name)(command)
 app.add_typer(compute.app, name="compute")
 app.command("corruptions")(corruptions.list_corruptions)
+app.command("load")(load.load_scores)
 app.command("runs")(reading.list_runs)
 app.command("show")(reading.show_run)
 app.command("evaluate")(reading.evaluate_run)

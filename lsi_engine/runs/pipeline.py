@@ -140,8 +140,8 @@ def score_and_store(
     ``seconds`` are the timings of the stages before; ``initial_weights`` as in :func:`lsi_engine.score`.
     """
     config, seconds = run.config, dict(seconds)
-    _write_table(run.path / "samples.parquet", samples.table)
-    _write_table(run.path / "skipped.parquet", samples.skipped)
+    write_table(run.path / "samples.parquet", samples.table)
+    write_table(run.path / "skipped.parquet", samples.skipped)
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LsiWarning)
@@ -167,7 +167,26 @@ def score_and_store(
         )
         whole_groups = _whole_groups(config, samples, features, report)
     seconds.update(table.info["seconds"])
+    store_scores(
+        run,
+        samples,
+        table,
+        extractor_key=extractor_key,
+        dataset_fingerprint=fingerprint_of_data,
+        warnings=[str(warning.message) for warning in caught],
+        timings=seconds,
+        whole_groups=whole_groups,
+    )
 
+
+def store_scores(
+    run: Run, samples: SampleSet, table: ScoreTable, *, whole_groups: pd.DataFrame | None = None, **facts: Any
+) -> None:
+    """Write what a run holds beside its samples; ``facts`` go into its provenance as they are.
+
+    ``whole_groups`` are further columns, one row a sample. Among the facts are ``extractor_key``,
+    ``dataset_fingerprint``, ``warnings`` and ``timings`` (seconds by stage).
+    """
     started = time.perf_counter()
     with replacing(run.path / "probabilities.npy") as temporary, temporary.open("wb") as file:
         np.save(file, table.probabilities.astype(np.float32), allow_pickle=False)
@@ -178,15 +197,13 @@ def score_and_store(
     with replacing(run.path / "scores.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
         fingerprint = hashlib.blake2b(temporary.read_bytes(), digest_size=16).hexdigest()
-        seconds["writing"] = round(time.perf_counter() - started, 3)
+        facts["timings"] = {**facts["timings"], "writing": round(time.perf_counter() - started, 3)}
         write_json(
             run.path / "provenance.json",
             {
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "dataset": samples.name,
-                "dataset_fingerprint": fingerprint_of_data,
                 "scores_fingerprint": fingerprint,
-                "extractor_key": extractor_key,
                 "modality": samples.modality,
                 "classes": table.classes,
                 "samples": len(samples),
@@ -194,11 +211,10 @@ def score_and_store(
                 "corrupted": int(samples.table["corrupted"].sum()) if "corrupted" in samples.table else 0,
                 "gradient_norm": table.info["gradient_norm"],
                 "engine": table.info,
-                "warnings": [str(warning.message) for warning in caught],
-                "timings": seconds,
                 "peak_memory_bytes": _peak_memory(),
                 "versions": versions(),
                 "machine": {"system": platform.platform(), "cores": psutil.cpu_count()},
+                **facts,
             },
         )
 
@@ -259,7 +275,7 @@ def _write_seed_scores(path: Path, table: ScoreTable) -> None:
     shutil.rmtree(path.with_name("shards"), ignore_errors=True)
 
 
-def _write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: pd.DataFrame) -> None:
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False)
 
