@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.closed_form [--features FILE.npz] [--samples N --dimension D --classes C] [--hessian full]``
 
-The floor is the number of floating-point operations of the method's products and factorisations, each at the rate of a
-plain matrix product of that precision measured in the same run. Without ``--features`` the data are synthetic.
+The floor is the number of floating-point operations of everything that is done (fit, Hessian, factorisation, scores),
+each at the rate of a plain matrix product of that precision measured in the same run. Without ``--features`` the data
+are synthetic.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,19 +22,22 @@ from lsi_engine import score
 from lsi_engine.laplace.curvature import PANEL
 
 
-def operations(samples: int, dimension: int, classes: int, hessian: str) -> tuple[float, float]:
-    """Flop of the streamed products (float32) and of the factorisations (float64)."""
+def operations(samples: int, dimension: int, classes: int, info: dict[str, Any]) -> tuple[float, float]:
+    """Flop in float32 (streamed products, preconditioner) and in float64 (gradients, the inverse)."""
     columns, size = dimension + 1, classes - 1
     pairs = size * (size + 1) / 2
     # Symmetric blocks are computed on and above the diagonal of their panels only.
     widths = [min(PANEL, columns - start) for start in range(0, columns, PANEL)]
     block = sum(width * (columns - start) for width, start in zip(widths, range(0, columns, PANEL), strict=True))
-    forms = 2 * samples * pairs * block
     unknowns = size * columns
-    products = 2 * forms  # the Hessian and the quadratic forms
-    if hessian == "diag":
-        products += 2 * samples * unknowns**2  # every Δ itself
-    return products, unknowns**3 * (1 / 3 + 1 + 2)  # Cholesky, triangular inverse, its square
+    row = 2 * pairs * block  # of the Hessian, or of the quadratic forms
+    forward = 2 * samples * classes * columns
+    single = 2 * samples * row + 2 * forward * info["hessian_products"]
+    single += info["preconditioner_rows"] * row + (unknowns**3 / 3 if info["preconditioner_rows"] else 0)
+    if info["hessian"] == "diag":
+        single += 2 * samples * unknowns**2  # every Δ itself
+    steps = info["newton_steps"] + 1
+    return single, unknowns**3 + 3 * forward * steps
 
 
 def synthetic(samples: int, dimension: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +79,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     after = product_rate(torch.float32), product_rate(torch.float64)
     single, double = ((a + b) / 2 for a, b in zip(before, after, strict=True))
-    products, factorisations = operations(samples, dimension, classes, arguments.hessian)
+    products, factorisations = operations(samples, dimension, classes, table.info)
     floor = products / single + factorisations / double
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{samples:,} × {dimension} × {classes}, {arguments.hessian}: {seconds:.1f} s, {table.info['seconds']}")

@@ -13,8 +13,9 @@ curvature, which is O(K/N) of the rest)
         = G⁻¹J_iᵀw_i + u,    u = G⁻¹b,  S_i = J_iG⁻¹J_iᵀ,  w_i = (I − F_iS_i)⁻¹(r_i + F_iJ_iu),
 
 so that the leave-one-out logits are f_i + S_iw_i + J_iu: only C × C blocks a sample are ever formed. The posterior
-precision is P = A + δI with P₋ᵢ = P − J_iᵀF_iJ_i, or their diagonals, for which the change of the other samples'
-curvature is followed to first order as well (:mod:`lsi_engine.laplace.diagonal`), and
+precision is P = A + δI with P₋ᵢ = P − J_iᵀF_iJ_i; or their diagonals, for which the change of the other samples'
+curvature is followed to first order as well (:mod:`lsi_engine.laplace.diagonal`); or their diagonals in the Kronecker
+factors' eigenbasis (:mod:`lsi_engine.laplace.kronecker`), and
 
     LSI_i = ½ Δ_iᵀP₋ᵢΔ_i  +  ½ [tr(P₋ᵢP⁻¹) − K − ln det(P₋ᵢP⁻¹)]    (paper, below Definition 2).
 """
@@ -26,9 +27,11 @@ from typing import Literal
 
 import torch
 
-from lsi_engine.laplace.curvature import QuadraticForms, class_covariance, ggn, inverse
+from lsi_engine.information.posterior_parts import DiagonalParts, FullParts, KroneckerParts, Step, apply
+from lsi_engine.laplace.curvature import QuadraticForms, class_covariance, ggn
 from lsi_engine.laplace.diagonal import DiagonalPosterior
-from lsi_engine.laplace.gaussian import x_minus_log1p
+from lsi_engine.laplace.inverse import inverse
+from lsi_engine.laplace.kronecker import KroneckerCurvature
 from lsi_engine.probes.design import BLOCK_ROWS
 from lsi_engine.probes.linear import LinearProbe
 from lsi_engine.probes.softmax import SoftmaxObjective, contrasts
@@ -60,29 +63,22 @@ class LeaveOneOut:
         effective number of parameters.
     probabilities
         ``(N, C)`` class probabilities of the probe trained without the sample.
+    notes
+        What deserves a warning.
     """
 
     mean_shift: torch.Tensor
     covariance: torch.Tensor
     leverage: torch.Tensor
     probabilities: torch.Tensor
-
-
-@dataclass(frozen=True)
-class _Precision:
-    """What the full posterior needs beyond S when its δ is not the regulariser of the fit."""
-
-    weighted: QuadraticForms  # J G⁻¹PG⁻¹ Jᵀ
-    covariance: QuadraticForms  # J P⁻¹ Jᵀ
-    cross: torch.Tensor  # G⁻¹P u, (R, D')
-    constant: float  # uᵀPu
+    notes: tuple[str, ...] = ()
 
 
 def leave_one_out(
     objective: SoftmaxObjective,
     probe: LinearProbe,
     *,
-    hessian: Literal["diag", "full"],
+    hessian: Literal["diag", "kron", "full"],
     prior_precision: float,
     loo_prior: LooPrior = "rescaled",
     dtype: torch.dtype = torch.float64,
@@ -109,11 +105,10 @@ def leave_one_out(
     basis = contrasts(classes, dtype=torch.float64, device=device)
     size = classes - 1
     p = objective.probabilities(probe.theta)
-    data_curvature = ggn(design, p, basis, dtype=dtype, progress=progress)
+    regularised = ggn(design, p, basis, dtype=dtype, progress=progress)
     rescaled = loo_prior == "rescaled"
     gamma = (objective.samples - int(rescaled)) * objective.weight_decay
 
-    regularised = data_curvature.clone()
     regularised.diagonal().add_(gamma)
     g_inverse = inverse(regularised, lambda: f"the Hessian with weight decay {objective.weight_decay}")
     theta = basis.T @ probe.theta
@@ -121,20 +116,19 @@ def leave_one_out(
     u = (g_inverse @ b.reshape(-1)).view(size, -1)
     forms = QuadraticForms(g_inverse, size, dtype)
 
-    precision: _Precision | None = None
-    if hessian == "full" and abs(prior_precision - gamma) > SAME_PRIOR * gamma:
-        precision = _full_precision(regularised, g_inverse, prior_precision - gamma, u, size, dtype)
-    del regularised, data_curvature
-    u_energy = float((b * u).sum())  # uᵀGu
-
-    diagonal: DiagonalPosterior | None = None
-    delta_map: torch.Tensor | None = None
-    if hessian == "diag":
+    posterior: DiagonalParts | KroneckerParts | FullParts
+    if hessian == "full":
+        excess = prior_precision - gamma
+        posterior = FullParts(regularised, g_inverse, forms, u, excess if abs(excess) > SAME_PRIOR * gamma else 0.0)
+    elif hessian == "kron":
+        kronecker = KroneckerCurvature(design, p, basis, progress=progress)
+        posterior = KroneckerParts(kronecker, prior_precision, g_inverse, u, dtype)
+    else:
         work = float(design.rows) * classes * size * design.columns**2
         follow = work <= FOLLOW_WORK or design.rows <= FOLLOW * size * design.columns
         diagonal = DiagonalPosterior(design, p, basis, prior_precision, follow=follow, dtype=dtype, progress=progress)
-        delta_map = g_inverse.to(dtype)
-    del g_inverse
+        posterior = DiagonalParts(diagonal, g_inverse, u)
+    del g_inverse, regularised
 
     mean_shift = torch.empty(objective.samples, dtype=torch.float64, device=device)
     covariance, leverage = torch.empty_like(mean_shift), torch.empty_like(mean_shift)
@@ -150,61 +144,10 @@ def leave_one_out(
         s = forms(x)
         ju = x64 @ u.T
         fs = f @ s
-        w = torch.linalg.solve(eye - fs, residual + _apply(f, ju))
-        shift = _apply(s, w) + ju  # J_iΔ_i
+        w = torch.linalg.solve(eye - fs, residual + apply(f, ju))
+        shift = apply(s, w) + ju  # J_iΔ_i
         leverage[rows] = fs.diagonal(dim1=1, dim2=2).sum(dim=1)
         probabilities[rows] = torch.softmax(x64 @ probe.theta.T + shift @ basis.T, dim=1)
-        if diagonal is not None and delta_map is not None:
-            kicks = (w.to(dtype)[:, :, None] * x[:, None, :]).flatten(1)
-            delta = (kicks @ delta_map).view(len(x), size, -1) + u.to(dtype)
-            mean_shift[rows], covariance[rows] = diagonal.parts(x, p_block, delta, shift)
-        else:
-            own = (shift * _apply(f, shift)).sum(dim=1)
-            if precision is None:
-                whole = (w * (shift + ju)).sum(dim=1) + u_energy  # wᵀSw + 2wᵀJu + uᵀGu
-                spread = s
-            else:
-                whole = (w * (_apply(precision.weighted(x), w) + 2 * (x64 @ precision.cross.T))).sum(dim=1)
-                whole = whole + precision.constant
-                spread = precision.covariance(x)
-            mean_shift[rows] = (whole - own) / 2
-            covariance[rows] = covariance_part(p_block, basis, spread)
+        mean_shift[rows], covariance[rows] = posterior.parts(Step(x, p_block, basis, f, s, w, ju, shift))
         progress("scores", rows.stop, objective.samples)
     return LeaveOneOut(mean_shift, covariance, leverage, probabilities)
-
-
-def _apply(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("nab,nb->na", matrices, vectors)
-
-
-def _full_precision(
-    regularised: torch.Tensor,
-    g_inverse: torch.Tensor,
-    excess: float,
-    u: torch.Tensor,
-    size: int,
-    dtype: torch.dtype,
-) -> _Precision:
-    """P = G + excess·I, so G⁻¹PG⁻¹ = G⁻¹ + excess·G⁻²."""
-    weighted = g_inverse + excess * (g_inverse @ g_inverse)
-    precision = regularised.clone()
-    precision.diagonal().add_(excess)
-    flat = u.reshape(-1)
-    pu = precision @ flat
-    covariance = inverse(precision, lambda: f"the posterior precision (prior {excess:+.3g} from the fit's)")
-    return _Precision(
-        weighted=QuadraticForms(weighted, size, dtype),
-        covariance=QuadraticForms(covariance, size, dtype),
-        cross=(g_inverse @ pu).view(size, -1),
-        constant=float(flat @ pu),
-    )
-
-
-def covariance_part(p: torch.Tensor, basis: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
-    """½ Σ (x − log1p x) over the eigenvalues x of −F^½ (J P⁻¹ Jᵀ) F^½.
-
-    F = BᵀB with B = diag(√p)(I − 1pᵀ)Q, which needs no factorisation of the nearly singular F.
-    """
-    root = p.sqrt()[:, :, None] * (basis - (p @ basis)[:, None, :])
-    relative = torch.linalg.eigvalsh(root @ spread @ root.transpose(1, 2))
-    return x_minus_log1p(-relative).sum(dim=1) / 2

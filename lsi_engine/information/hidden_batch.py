@@ -7,12 +7,11 @@ so that a difference between them is never a difference of rounding.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from lsi_engine.errors import NotConverged
 from lsi_engine.information.linear_batch import CPU_ELEMENTS, GPU_ELEMENTS, LeftOutScores
+from lsi_engine.information.structure import Structure
 from lsi_engine.laplace.gaussian import gaussian_kl, x_minus_log1p
 from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.progress import Progress, silent
@@ -38,7 +37,7 @@ class HiddenBatch:
         left_out: torch.Tensor,
         settings: SgdSettings,
         *,
-        hessian: Literal["diag", "full"],
+        hessian: Structure,
         prior_precision: float,
         dtype: torch.dtype,
     ) -> None:

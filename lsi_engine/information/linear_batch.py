@@ -16,13 +16,16 @@ Two matrix products a step serve all models, as X̃ is shared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from lsi_engine.errors import NotConverged
-from lsi_engine.laplace.curvature import class_covariance
+from lsi_engine.information.structure import Structure
+from lsi_engine.laplace.curvature import WeightedGram, class_covariance
 from lsi_engine.laplace.gaussian import gaussian_kl, x_minus_log1p
+from lsi_engine.laplace.kronecker import KroneckerCurvature
+from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.probes.softmax import contrasts
 from lsi_engine.progress import Progress, silent
@@ -66,7 +69,7 @@ class LinearBatch:
         left_out: torch.Tensor,
         settings: SgdSettings,
         *,
-        hessian: Literal["diag", "full"],
+        hessian: Structure,
         prior_precision: float,
         dtype: torch.dtype,
     ) -> None:
@@ -124,7 +127,11 @@ class LinearBatch:
                 f"the training that leaves out sample {row} diverged: lower learning_rate, scale the features or use "
                 "precision='float64'"
             )
-        divergences = self._diagonal_scores if self.hessian == "diag" else self._full_scores
+        divergences = {
+            "diag": self._diagonal_scores,
+            "kron": self._kronecker_scores,
+            "full": self._full_scores,
+        }[self.hessian]
         parts = []
         for models, change in self._probability_changes():
             parts.append(divergences(models, change))
@@ -175,6 +182,26 @@ class LinearBatch:
         covariance = x_minus_log1p(added / diagonal).flatten(1).sum(dim=1) / 2
         return LeftOutScores(mean_shift, covariance, probabilities)
 
+    def _kronecker_scores(self, models: slice, change: torch.Tensor) -> LeftOutScores:
+        """The diagonal of each model's curvature in the Kronecker eigenbasis of the full run."""
+        basis = contrasts(len(self.theta), dtype=torch.float64, device=self.x.device)
+        p, features = self.probabilities, self.x64[:, :-1]
+        curvature = KroneckerCurvature(Design(features, FeatureScaling.identity(features.shape[1])), p, basis)
+        before, squared = curvature.own(p), curvature.project(self.x64).square()
+        precision = curvature.data + self.prior_precision
+        rows: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        for i, d in zip(self.left_out[models].tolist(), change.to(torch.float64), strict=True):
+            after = curvature.own(p + d.T)
+            after[i] = 0
+            added = (after - before).T @ squared
+            difference = self.difference[models][len(rows)].to(torch.float64)
+            shift = curvature.coordinates(basis.T @ difference)
+            parts = gaussian_kl(
+                torch.zeros_like(shift).flatten(), precision.flatten(), shift.flatten(), (precision + added).flatten()
+            )
+            rows.append((parts.mean_shift, parts.covariance, p[i] + d[:, i]))
+        return LeftOutScores(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
     def _full_scores(self, models: slice, change: torch.Tensor) -> LeftOutScores:
         """The whole precision of each model in turn, in the contrasts (differences have none outside them)."""
         basis = contrasts(len(self.theta), dtype=torch.float64, device=self.x.device)
@@ -193,12 +220,7 @@ class LinearBatch:
         return LeftOutScores(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
 
-def _weighted_gram(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Σ_n weight_n ⊗ x̃_n x̃_nᵀ for symmetric ``(N, R, R)`` weights of any sign: ``(R·D', R·D')``."""
-    size, columns = weight.shape[1], x.shape[1]
-    out = x.new_empty(size, columns, size, columns)
-    for a in range(size):
-        for b in range(a, size):
-            out[a, :, b] = x.T @ (weight[:, a, b, None] * x)
-            out[b, :, a] = out[a, :, b]
-    return out.view(size * columns, size * columns)
+def _weighted_gram(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    gram = WeightedGram(weights.shape[1], x.shape[1], dtype=x.dtype, device=x.device)
+    gram.add(x, weights)
+    return gram.matrix()

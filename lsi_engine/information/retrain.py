@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import MutableMapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from lsi_engine.errors import NotConverged
 from lsi_engine.information.hidden_batch import HiddenBatch
 from lsi_engine.information.linear_batch import LinearBatch
+from lsi_engine.information.structure import Structure
 from lsi_engine.probes.design import Design
 from lsi_engine.probes.sgd import SgdSettings, check_training, initial_layers
 from lsi_engine.progress import Progress, silent
@@ -60,7 +60,7 @@ class _Task:
     classes: int
     settings: SgdSettings
     hidden: int | None
-    hessian: Literal["diag", "full"]
+    hessian: Structure
     prior_precision: float
     dtype: torch.dtype
     initial: list[torch.Tensor] | None
@@ -99,7 +99,7 @@ def retrain(
     samples: NDArray[np.int64],
     seeds: Sequence[int],
     hidden: int | None = None,
-    hessian: Literal["diag", "full"] = "diag",
+    hessian: Structure = "diag",
     prior_precision: float = 1.0,
     initial: list[torch.Tensor] | None = None,
     score_epochs: Sequence[int] = (),

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.information.closed_form import LooPrior, leave_one_out
-from lsi_engine.information.memory import require_memory
+from lsi_engine.information.kronecker import leave_one_out_kronecker
 from lsi_engine.information.problem import Problem, Scaling
 from lsi_engine.information.retrain import Shards
 from lsi_engine.information.seeds import check_seeds
+from lsi_engine.information.structure import Hessian, choose, for_training
 from lsi_engine.information.table import ScoreTable
 from lsi_engine.information.trained import TrainedScores, check_initial_weights, check_samples, trained_scores
 from lsi_engine.inputs import one_of
@@ -35,7 +36,7 @@ def score(
     labels: ArrayLike | torch.Tensor,
     *,
     weight_decay: float = 0.01,
-    hessian: Literal["diag", "full"] = "diag",
+    hessian: Hessian = "diag",
     method: Literal["closed_form", "trajectory", "retrain"] = "closed_form",
     prior_precision: float | Literal["weight_decay"] = "weight_decay",
     loo_prior: LooPrior = "rescaled",
@@ -73,8 +74,11 @@ def score(
     weight_decay
         wd of the mean form (paper: 0.01). Must be positive.
     hessian
-        Structure of the Laplace posterior's precision. ``"diag"`` (the paper's default) keeps its diagonal;
-        ``"full"`` keeps everything. The leave-one-out shift always uses the full Hessian.
+        Structure of the Laplace posterior's precision. ``"diag"`` (the paper's default) keeps its diagonal; ``"full"``
+        keeps everything; ``"kron"`` keeps the Kronecker factors' eigenvectors with corrected eigenvalues (linear probes
+        only); ``"auto"`` is full where that fits in memory, else kron (closed form only). The closed form's shift uses
+        the full Hessian as long as that fits, else the Kronecker one: ``table.info["hessian_reason"]`` says what was
+        chosen and why.
     method
         ``"closed_form"``: exact leave-one-out of the converged linear probe up to O(K/N). ``"retrain"``: every
         leave-one-out probe really trained, as in the paper; any probe. ``"trajectory"``: linearised training dynamics
@@ -135,7 +139,7 @@ def score(
         to seed.
     """
     one_of("method", method, ("closed_form", "trajectory", "retrain"))
-    one_of("hessian", hessian, ("diag", "full"))
+    one_of("hessian", hessian, ("diag", "kron", "full", "auto"))
     one_of("loo_prior", loo_prior, ("rescaled", "fixed"))
     one_of("precision", precision, ("auto", "float32", "float64"))
     hidden = _hidden_width(probe, method)
@@ -170,8 +174,10 @@ def score(
         if len(chosen_seeds) > 1:
             raise InputError("the optimum that closed_form scores depends on no seed; leave seeds at 1")
         start = check_initial_weights(initial_weights, (objective.design.dimension, objective.classes))
-        table = _closed_form(problem, hessian, loo_prior, precision, tolerance, start, index, info, clock, progress)
-        notes = list(problem.notes)
+        table, found = _closed_form(
+            problem, hessian, loo_prior, precision, tolerance, start, index, info, clock, progress
+        )
+        notes = [*problem.notes, *found]
     else:
         if loo_prior != "rescaled":
             raise InputError(f"method {method!r} trains on the mean loss, so loo_prior can only be 'rescaled'")
@@ -180,7 +186,7 @@ def score(
             settings,
             method=method,
             hidden=hidden,
-            hessian=hessian,
+            hessian=for_training(hessian, method),
             samples=index,
             seeds=chosen_seeds,
             initial_weights=initial_weights,
@@ -216,7 +222,7 @@ def _hidden_width(probe: str | int, method: str) -> int | None:
 
 def _closed_form(
     problem: Problem,
-    hessian: Literal["diag", "full"],
+    hessian: Hessian,
     loo_prior: LooPrior,
     precision: str,
     tolerance: float,
@@ -225,26 +231,32 @@ def _closed_form(
     info: dict[str, Any],
     clock: _Stages,
     progress: Progress,
-) -> ScoreTable:
+) -> tuple[ScoreTable, tuple[str, ...]]:
     objective = problem.objective
+    choice = choose(problem, hessian)
     reduced = (objective.classes - 1) * objective.design.columns
-    _check_memory(reduced, hessian, problem.prior_precision, objective.ridge, objective.design.device)
-    single_precision = precision == "float32" or (
-        precision == "auto" and objective.samples * float(reduced) ** 2 > DOUBLE_PRECISION_WORK
+    single_precision = choice.exact_shift and (
+        precision == "float32"
+        or (precision == "auto" and objective.samples * float(reduced) ** 2 > DOUBLE_PRECISION_WORK)
     )
     probe = fit_linear_probe(objective, tolerance=tolerance, start=start[0] if start else None, progress=progress)
     clock.done("fit")
-    left_out = leave_one_out(
-        objective,
-        probe,
-        hessian=hessian,
-        prior_precision=problem.prior_precision,
-        loo_prior=loo_prior,
-        dtype=torch.float32 if single_precision else torch.float64,
-        progress=progress,
-    )
+    if choice.exact_shift:
+        left_out = leave_one_out(
+            objective,
+            probe,
+            hessian=choice.hessian,
+            prior_precision=problem.prior_precision,
+            loo_prior=loo_prior,
+            dtype=torch.float32 if single_precision else torch.float64,
+            progress=progress,
+        )
+    else:
+        left_out = leave_one_out_kronecker(
+            objective, probe, prior_precision=problem.prior_precision, loo_prior=loo_prior, progress=progress
+        )
     clock.done("scores")
-    return ScoreTable(
+    table = ScoreTable(
         lsi_mean_shift=left_out.mean_shift.cpu().numpy()[index],
         lsi_covariance=left_out.covariance.cpu().numpy()[index],
         probabilities=left_out.probabilities.cpu().numpy()[index],
@@ -257,12 +269,18 @@ def _closed_form(
         index=index,
         info=info
         | {
+            "hessian": choice.hessian,
+            "hessian_reason": choice.reason,
+            "shift": "full" if choice.exact_shift else "kron",
             "precision": "float32" if single_precision else "float64",
             "gradient_norm": probe.gradient_norm,
             "newton_steps": probe.newton_steps,
+            "hessian_products": probe.hessian_products,
+            "preconditioner_rows": probe.preconditioner_rows,
             "loss": probe.loss,
         },
     )
+    return table, left_out.notes
 
 
 def _trained_table(
@@ -297,18 +315,6 @@ class _Stages:
         now = time.perf_counter()
         self.seconds[stage] = round(now - self._last, 3)
         self._last = now
-
-
-def _check_memory(reduced: int, hessian: str, delta: float, ridge: float, device: torch.device) -> None:
-    """Refuse what cannot fit, with the figures, instead of dying half-way."""
-    matrices = 5 if hessian == "full" and abs(delta - ridge) > 1e-3 * ridge else 4
-    # The diagonal posterior also maps shifts of the weights to changes of itself.
-    require_memory(
-        8.0 * reduced**2 * matrices,
-        device,
-        f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1))",
-        "Reduce the features' dimension (for example by PCA) or score fewer classes at a time",
-    )
 
 
 def describe(info: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from lsi_engine.information.memory import require_memory
 from lsi_engine.information.problem import Problem
 from lsi_engine.information.retrain import CPU_MODELS, GPU_MODELS, Retrained, Shards, retrain
 from lsi_engine.information.seeds import SeedScores
+from lsi_engine.information.structure import Structure
 from lsi_engine.information.trajectory import cost_against_retraining, trajectory
 from lsi_engine.probes.sgd import SgdSettings, initial_layers
 from lsi_engine.progress import Progress
@@ -72,7 +73,7 @@ def trained_scores(
     *,
     method: Literal["trajectory", "retrain"],
     hidden: int | None,
-    hessian: Literal["diag", "full"],
+    hessian: Structure,
     samples: NDArray[np.int64],
     seeds: Sequence[int],
     initial_weights: Sequence[ArrayLike] | None,
@@ -90,6 +91,8 @@ def trained_scores(
     wrong = [epoch for epoch in score_epochs if not 1 <= epoch <= settings.epochs]
     if wrong:
         raise InputError(f"score_epochs names epoch {wrong[0]}, but training has epochs 1 to {settings.epochs}")
+    if hessian == "kron" and hidden is not None:
+        raise InputError("hessian='kron' goes with linear probes; choose 'diag' or 'full' for a hidden layer")
     # A difference from the full run keeps its digits in single precision; whole hidden-layer models do not.
     double = precision == "float64" or (precision == "auto" and hidden is not None)
     dtype = torch.float64 if double else torch.float32
@@ -138,7 +141,7 @@ def trained_scores(
 def _trajectories(
     problem: Problem,
     settings: SgdSettings,
-    hessian: Literal["diag", "full"],
+    hessian: Structure,
     samples: NDArray[np.int64],
     seeds: Sequence[int],
     initial: list[torch.Tensor] | None,

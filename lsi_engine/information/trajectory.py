@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 
 from lsi_engine.information.linear_batch import LinearBatch
+from lsi_engine.information.structure import Structure
 from lsi_engine.laplace.curvature import class_covariance, ggn
 from lsi_engine.probes.design import Design
 from lsi_engine.probes.sgd import SgdSettings, check_training
@@ -107,7 +107,7 @@ def trajectory(
     settings: SgdSettings,
     *,
     samples: torch.Tensor,
-    hessian: Literal["diag", "full"],
+    hessian: Structure,
     prior_precision: float,
     segments: int = SEGMENTS,
     exact_epochs: int = EXACT_EPOCHS,

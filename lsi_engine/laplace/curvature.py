@@ -1,4 +1,4 @@
-"""The generalised Gauss–Newton matrix of the linear softmax probe, and forms in it, as streamed matrix products.
+"""The generalised Gauss–Newton matrix of a linear probe, and forms in it, as streamed matrix products.
 
 For a linear softmax probe the GGN *is* the Hessian of the summed cross-entropy: A = Σ_n J_nᵀ F_n J_n with
 F_n = diag(p_n) − p_n p_nᵀ. In the C − 1 contrasts (see :mod:`lsi_engine.probes.softmax`) it has
@@ -8,7 +8,7 @@ block, itself symmetric, only the panels on and above its diagonal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 
@@ -16,7 +16,11 @@ from lsi_engine.probes.design import BLOCK_ROWS, Design
 from lsi_engine.progress import Progress, silent
 
 #: Columns a panel. Smaller panels skip more of the symmetric half, larger ones multiply faster.
-PANEL = 128
+PANEL = 96
+#: Rows, and columns of several pairs' panels side by side, that are multiplied at once: small enough to be multiplied
+#: while they are still in the cache, large enough to be multiplied at full speed.
+TILE_ROWS = 1024
+TILE_COLUMNS = 512
 
 
 def class_covariance(probabilities: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
@@ -35,6 +39,56 @@ def _panels(columns: int) -> Iterator[slice]:
         yield slice(start, min(start + PANEL, columns))
 
 
+def _chunks(pairs: int, columns: int) -> Iterator[slice]:
+    """Pairs whose panels are multiplied together."""
+    together = max(1, TILE_COLUMNS // min(PANEL, columns))
+    for start in range(0, pairs, together):
+        yield slice(start, min(start + together, pairs))
+
+
+class WeightedGram:
+    """Σ_n W_n ⊗ x̃_n x̃_nᵀ for symmetric W_n ``(R, R)`` of any sign, collected over blocks of rows.
+
+    ``dtype`` is that of the products inside a block of rows; blocks are always summed in float64.
+    """
+
+    def __init__(self, size: int, columns: int, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.size, self.columns, self.dtype = size, columns, dtype
+        self._first, self._second = _pairs(size, device)
+        # One block a pair, filled on and above the diagonal of its panels.
+        self._blocks = torch.zeros(len(self._first), columns, columns, dtype=torch.float64, device=device)
+
+    def add(self, x: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add rows x̃ ``(n, D')`` with their weights ``(n, R, R)``."""
+        x = x.to(self.dtype)
+        weight = weights[:, self._first, self._second].T.to(self.dtype).contiguous()  # (pairs, n)
+        tiles = [(rows, x[rows], x[rows].T.contiguous()) for rows in _tiles(len(x))]
+        for chunk in _chunks(len(self._first), self.columns):
+            for panel in _panels(self.columns):
+                width = panel.stop - panel.start
+                product = x.new_zeros((chunk.stop - chunk.start) * width, self.columns - panel.start)
+                for rows, tile, transposed in tiles:
+                    weighted = (weight[chunk, None, rows] * transposed[panel]).flatten(0, 1)
+                    product.addmm_(weighted, tile[:, panel.start :])
+                self._blocks[chunk, panel, panel.start :] += product.view(-1, width, product.shape[1])
+
+    def matrix(self) -> torch.Tensor:
+        """The sum so far, ``(R·D', R·D')`` float64."""
+        size, columns, blocks = self.size, self.columns, self._blocks
+        for panel in _panels(columns):
+            blocks[:, panel.stop :, panel] = blocks[:, panel, panel.stop :].transpose(1, 2)
+        matrix = blocks.new_empty(size, columns, size, columns)
+        for k, (a, b) in enumerate(zip(self._first.tolist(), self._second.tolist(), strict=True)):
+            matrix[a, :, b] = blocks[k]
+            matrix[b, :, a] = blocks[k]  # a block is symmetric, so its mirror image is itself
+        return matrix.view(size * columns, size * columns)
+
+
+def _tiles(rows: int) -> Iterator[slice]:
+    for start in range(0, rows, TILE_ROWS):
+        yield slice(start, min(start + TILE_ROWS, rows))
+
+
 def ggn(
     design: Design,
     probabilities: torch.Tensor,
@@ -45,22 +99,18 @@ def ggn(
     progress: Progress = silent,
     stage: str = "hessian",
 ) -> torch.Tensor:
-    """A in the contrasts, ``(R·D', R·D')`` float64, without any prior.
+    """A of the softmax probe in the contrasts, ``(R·D', R·D')`` float64, without any prior.
 
     Parameters
     ----------
     probabilities
         ``(N, C)`` at the point where the curvature is taken.
     dtype
-        Of the products inside a block of rows; blocks are always accumulated in float64.
+        Of the products inside a block of rows.
     rows
         Row indices to sum over; all rows when ``None``.
     """
-    size, columns = basis.shape[1], design.columns
-    first, second = _pairs(size, basis.device)
-    pairs = len(first)
-    # Indexed [pair, row of X̃'s panel.., column]: filled on and above the panel diagonal.
-    blocks = torch.zeros(pairs, columns, columns, dtype=torch.float64, device=basis.device)
+    gram = WeightedGram(basis.shape[1], design.columns, dtype=dtype, device=basis.device)
     total = design.rows if rows is None else len(rows)
     for start in range(0, total, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, total)
@@ -69,25 +119,9 @@ def ggn(
         else:
             picked = rows[start:stop]
             x, p = design.rows_at(picked.cpu().numpy(), dtype), probabilities[picked]
-        weight = class_covariance(p.to(torch.float64), basis)[:, first, second].to(dtype)  # (n, pairs)
-        for panel in _panels(columns):
-            weighted = (weight[:, :, None] * x[:, None, panel]).reshape(len(x), -1)  # (n, pairs · panel)
-            product = weighted.T @ x[:, panel.start :]
-            blocks[:, panel, panel.start :] += product.view(pairs, panel.stop - panel.start, -1)
+        gram.add(x, class_covariance(p.to(torch.float64), basis))
         progress(stage, stop, total)
-    return _assemble(blocks, size, columns)
-
-
-def _assemble(blocks: torch.Tensor, size: int, columns: int) -> torch.Tensor:
-    """Mirror the computed panels of each block, then the blocks themselves, into one symmetric matrix."""
-    for panel in _panels(columns):
-        blocks[:, panel.stop :, panel] = blocks[:, panel, panel.stop :].transpose(1, 2)
-    matrix = blocks.new_empty(size, columns, size, columns)
-    first, second = _pairs(size, blocks.device)
-    for k, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-        matrix[a, :, b] = blocks[k]
-        matrix[b, :, a] = blocks[k]  # a block is symmetric, so its mirror image is itself
-    return matrix.view(size * columns, size * columns)
+    return gram.matrix()
 
 
 class QuadraticForms:
@@ -99,29 +133,37 @@ class QuadraticForms:
 
     def __init__(self, matrix: torch.Tensor, size: int, dtype: torch.dtype) -> None:
         columns = matrix.shape[0] // size
-        self.size, self.columns = size, columns
+        self.size, self.columns, self.dtype = size, columns, dtype
         first, second = _pairs(size, matrix.device)
         blocks = matrix.view(size, columns, size, columns).permute(0, 2, 1, 3)
-        #: one matrix a panel: (columns from the panel's start, pairs · panel width)
-        self.folded: list[torch.Tensor] = []
-        for panel in _panels(columns):
-            tail = slice(panel.stop, columns)
-            inside = blocks[first, second, panel, panel]
-            below = blocks[first, second, tail, panel] + blocks[first, second, panel, tail].transpose(1, 2)
-            stacked = torch.cat([inside, below], dim=1)  # (pairs, columns − start, width)
-            self.folded.append(stacked.permute(1, 0, 2).reshape(columns - panel.start, -1).to(dtype).contiguous())
+        #: of each chunk of pairs, one matrix a panel: (columns from the panel's start, pairs · panel width)
+        self.folded: list[list[torch.Tensor]] = []
+        for chunk in _chunks(len(first), columns):
+            chosen = blocks[first[chunk], second[chunk]]
+            self.folded.append([_folded(chosen, panel).to(dtype).contiguous() for panel in _panels(columns)])
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """``(n, R, R)`` float64 forms for rows x̃ ``(n, D')`` of the products' own dtype."""
         first, second = _pairs(self.size, x.device)
-        values = torch.zeros(len(x), len(first), dtype=torch.float64, device=x.device)
-        for panel, folded in zip(_panels(self.columns), self.folded, strict=True):
-            projected = (x[:, panel.start :] @ folded).view(len(x), len(first), -1)
-            values += torch.bmm(projected, x[:, panel, None])[:, :, 0]
+        values = torch.empty(len(x), len(first), dtype=torch.float64, device=x.device)
+        for chunk, folded in zip(_chunks(len(first), self.columns), self.folded, strict=True):
+            total = values.new_zeros(len(x), chunk.stop - chunk.start)
+            for panel, part in zip(_panels(self.columns), folded, strict=True):
+                projected = (x[:, panel.start :] @ part).view(*total.shape, -1)
+                total += projected.mul_(x[:, None, panel]).sum(dim=2)
+            values[:, chunk] = total
         forms = values.new_empty(len(x), self.size, self.size)
         forms[:, first, second] = values
         forms[:, second, first] = values
         return forms
+
+
+def _folded(blocks: torch.Tensor, panel: slice) -> torch.Tensor:
+    """The panel's columns of ``(pairs, D', D')`` blocks, what lies below its diagonal doubled by the mirror image."""
+    tail = slice(panel.stop, blocks.shape[1])
+    below = blocks[:, tail, panel] + blocks[:, panel, tail].transpose(1, 2)
+    stacked = torch.cat([blocks[:, panel, panel], below], dim=1)  # (pairs, columns − start, width)
+    return stacked.permute(1, 0, 2).flatten(1)
 
 
 def ggn_diagonal(design: Design, probabilities: torch.Tensor) -> torch.Tensor:
@@ -131,20 +173,3 @@ def ggn_diagonal(design: Design, probabilities: torch.Tensor) -> torch.Tensor:
         p = probabilities[rows]
         out += (p * (1 - p)).T @ design.block(rows, torch.float64).square()
     return out
-
-
-def inverse(matrix: torch.Tensor, describe: Callable[[], str]) -> torch.Tensor:
-    """Inverse of a symmetric positive definite float64 matrix, by Cholesky.
-
-    Raises ``InputError`` with ``describe()`` when the matrix is not numerically positive definite.
-    """
-    from lsi_engine.errors import InputError
-
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    if int(failed):
-        raise InputError(f"{describe()} is not positive definite; raise weight_decay or prior_precision")
-    # Measured at K = 5130: a triangular solve and one product beat torch.cholesky_inverse by a wide margin.
-    root = torch.linalg.solve_triangular(
-        factor, torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device), upper=False
-    )
-    return root.T @ root

@@ -19,6 +19,12 @@ from lsi_engine.laplace.gaussian import x_minus_log1p
 from lsi_engine.probes.design import BLOCK_ROWS, Design
 from lsi_engine.progress import Progress, silent
 
+#: Below this largest share of a precision that a sample contributes, ½ Σ (x − log1p x) is summed as a power series.
+SERIES_SHARE = 0.25
+#: Terms from x² on: the next one is below 1e-8 of the first at the largest share.
+SERIES_TERMS = 12
+#: Elements that are summed one by one at a time, where the series does not hold.
+SUMMED_ELEMENTS = 1 << 20
 #: Largest change of a logarithm that is believed; beyond it the sample was all the curvature that there was.
 LARGEST_CHANGE = 5.0
 
@@ -86,19 +92,58 @@ class DiagonalPosterior:
         """
         dtype = self.dtype
         shift = torch.matmul(self.basis.to(dtype), delta)  # (n, C, D')
+        if self.response is None:
+            return kept_parts(p * (1 - p), x.square(), shift.square_(), self.precision)
         squared = x.square()[:, None, :]
         own = (p * (1 - p)).to(dtype)[:, :, None] * squared
-        added = -own
-        if self.response is not None:
-            own_response = torch.einsum("ncr,nr->nc", _slope(p, self.basis), logits).to(dtype)[:, :, None] * squared
-            change = (delta.flatten(1) @ self.response).view_as(shift) - own_response
-            kept = (self.data.to(dtype) - own).clamp_(min=0)
-            exponent = torch.where(kept > 0, change / kept, 0).clamp_(-LARGEST_CHANGE, LARGEST_CHANGE)
-            added += kept * torch.expm1(exponent)
+        own_response = torch.einsum("ncr,nr->nc", _slope(p, self.basis), logits).to(dtype)[:, :, None] * squared
+        change = (delta.flatten(1) @ self.response).view_as(shift) - own_response
+        kept = (self.data.to(dtype) - own).clamp_(min=0)
+        exponent = torch.where(kept > 0, change / kept, 0).clamp_(-LARGEST_CHANGE, LARGEST_CHANGE)
+        added = kept * torch.expm1(exponent) - own
         precision = self.precision.to(dtype)
         mean_shift = ((precision + added) * shift.square()).flatten(1).sum(dim=1)
         covariance = x_minus_log1p(added / precision).flatten(1).sum(dim=1)
         return mean_shift.to(torch.float64) / 2, covariance.to(torch.float64) / 2
+
+
+def kept_parts(
+    own: torch.Tensor, squared: torch.Tensor, energy: torch.Tensor, precision: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both parts of LSI ``(n,)`` float64 where a diagonal precision loses nothing but the sample's own term.
+
+    Almost everything is a matrix product: nothing of the size of ``energy`` is made.
+
+    Parameters
+    ----------
+    own, squared
+        ``(n, O)`` float64 and ``(n, D')``: the sample's term is own_io · squared_id.
+    energy
+        ``(n, O, D')``: squares of the shift Δ.
+    precision
+        ``(O, D')`` float64.
+    """
+    whole = (energy.flatten(1) @ precision.to(energy.dtype).flatten()).to(torch.float64)
+    mean_shift = whole - (own * torch.bmm(energy, squared[:, :, None])[:, :, 0]).sum(dim=1)
+    return mean_shift / 2, shrinkage(own, squared.to(torch.float64), precision)
+
+
+def shrinkage(own: torch.Tensor, squared: torch.Tensor, precision: torch.Tensor) -> torch.Tensor:
+    """½ Σ_od (x − log1p x) ``(n,)``, x = −own_io · squared_id / precision_od; all float64, shapes as above.
+
+    −h − log1p(−h) = h²/2 + h³/3 + … is a product of powers a term, and one matrix product over all samples.
+    """
+    weight = precision.reciprocal()
+    total = torch.zeros(len(own), dtype=torch.float64, device=own.device)
+    own_power, square_power, weight_power = own, squared, weight
+    for term in range(2, SERIES_TERMS + 2):
+        own_power, square_power, weight_power = own_power * own, square_power * squared, weight_power * weight
+        total += (own_power * (square_power @ weight_power.T)).sum(dim=1) / term
+    largest = own.amax(dim=1) * (squared * weight.amax(dim=0)).amax(dim=1)
+    for row in (largest > SERIES_SHARE).nonzero()[:, 0].split(max(1, SUMMED_ELEMENTS // weight.numel())):
+        share = own[row, :, None] * squared[row, None, :] * weight
+        total[row] = x_minus_log1p(-share).flatten(1).sum(dim=1)
+    return total / 2
 
 
 def _slope(p: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:

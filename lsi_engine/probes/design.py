@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 #: Rows a block: large enough for full-speed matrix products, small enough that a block's temporaries stay below
 #: a few hundred MB.
 BLOCK_ROWS = 2048
+#: Rows of a pass that multiplies by a few vectors only: a block and its scaled copy stay in the processor's cache.
+PASS_ROWS = 1024
 #: A scaled copy of the features is kept in memory up to this size; beyond it, blocks are read and scaled afresh.
 RESIDENT_BYTES = 1 << 29
 
@@ -85,13 +87,17 @@ class Design:
         resident_type = torch.float64 if double else torch.float32
         if self.rows * self.columns * (8 if double else 4) <= RESIDENT_BYTES:
             resident = torch.empty(self.rows, self.columns, dtype=resident_type, device=self.device)
-            for rows in self.row_blocks():
+            for rows in self.row_blocks(PASS_ROWS):
                 resident[rows] = self._scaled(rows).to(resident_type)
             self._resident = resident
 
     def row_blocks(self, size: int = BLOCK_ROWS) -> Iterator[slice]:
         for start in range(0, self.rows, size):
             yield slice(start, min(start + size, self.rows))
+
+    def subset(self, index: NDArray[np.int64]) -> Design:
+        """The rows at ``index`` as a design of their own, scaled as this one."""
+        return Design(self.features[index], self.scaling, self.device)
 
     def block(self, rows: slice, dtype: torch.dtype) -> torch.Tensor:
         """Rows of X̃ as ``dtype``."""
@@ -112,5 +118,7 @@ class Design:
         if not isinstance(raw, torch.Tensor):
             # A memory-mapped block is read-only; torch wants to own what it may write to.
             raw = torch.from_numpy(np.array(raw, copy=True))
-        scaled = (raw.to(self.device, torch.float64) - self._mean) / self._scale
-        return torch.cat([scaled, scaled.new_ones(len(scaled), 1)], dim=1)
+        scaled = torch.empty(len(raw), self.columns, dtype=torch.float64, device=self.device)
+        torch.sub(raw.to(self.device, torch.float64), self._mean, out=scaled[:, :-1]).div_(self._scale)
+        scaled[:, -1] = 1
+        return scaled

@@ -11,15 +11,23 @@ import torch
 
 from lsi_engine.errors import NotConverged
 from lsi_engine.laplace.curvature import ggn
+from lsi_engine.laplace.kronecker import KroneckerCurvature
+from lsi_engine.probes.design import PASS_ROWS
 from lsi_engine.probes.softmax import SoftmaxObjective, contrasts
 from lsi_engine.progress import Progress, silent
 
-#: Rows whose curvature preconditions the conjugate gradients; a sample is enough, the products stay exact.
+#: Rows whose curvature preconditions the conjugate gradients, and this share of all of them when that is more; a
+#: sample is enough, the products stay exact.
 PRECONDITIONER_ROWS = 8192
+PRECONDITIONER_SHARE = 1 / 32
+#: The fit starts from the sample's own, where the sample has so many rows a weight and the data so many times its rows:
+#: a smaller sample is overfitted, and its optimum no better a start than zero.
+WARM_START = 4
+WARM_TOLERANCE = 1e-4
 #: The largest Hessian that the preconditioner factorises: 1 GiB in float64.
 PRECONDITIONER_COLUMNS = 11_000
 #: Conjugate-gradient steps in one Newton step that call for a better preconditioner.
-PATIENCE = 10
+PATIENCE = 6
 MAXIMUM_NEWTON_STEPS = 100
 #: A stalled fit counts as converged below this gradient norm, relative to a sample's own gradient.
 ROUNDING = 1e-10
@@ -39,14 +47,18 @@ class LinearProbe:
         ‖∇L‖ / N (the mean form's), at ``theta``.
     loss
         The mean form's loss, penalty included.
-    newton_steps
-        Steps taken.
+    newton_steps, hessian_products
+        Steps taken, and products with the Hessian that they took.
+    preconditioner_rows
+        Rows over which Hessians were summed for the preconditioner.
     """
 
     theta: torch.Tensor
     gradient_norm: float
     loss: float
     newton_steps: int
+    hessian_products: int = 0
+    preconditioner_rows: int = 0
 
     @property
     def weight(self) -> torch.Tensor:
@@ -63,7 +75,7 @@ class _UniformPreconditioner:
     def __init__(self, objective: SoftmaxObjective) -> None:
         design = objective.design
         gram = torch.zeros(design.columns, design.columns, dtype=torch.float64, device=design.device)
-        for rows in design.row_blocks(8192):
+        for rows in design.row_blocks(PASS_ROWS):
             x = design.block(rows, torch.float32)
             gram += (x.T @ x).to(torch.float64)
         gram /= objective.classes
@@ -75,24 +87,33 @@ class _UniformPreconditioner:
 
 
 class _SampledPreconditioner:
-    """The Hessian at the current point, from an evenly spaced sample of the rows."""
+    """The Hessian at the current point, from a sample of the rows."""
 
-    def __init__(self, objective: SoftmaxObjective, probabilities: torch.Tensor) -> None:
-        count = min(objective.samples, PRECONDITIONER_ROWS)
-        # Evenly spaced over rows ordered by class, so that a file sorted by label is sampled fairly.
-        order = torch.argsort(objective.targets, stable=True)
-        picked = order[torch.linspace(0, objective.samples - 1, count, device=order.device).round().long()]
+    def __init__(self, objective: SoftmaxObjective, theta: torch.Tensor, sample: SoftmaxObjective) -> None:
         self.basis = contrasts(objective.classes, dtype=torch.float64, device=objective.design.device)
         dtype = torch.float64 if objective.samples <= PRECONDITIONER_ROWS else torch.float32
-        hessian = ggn(objective.design, probabilities, self.basis, dtype=dtype, rows=picked)
-        hessian *= objective.samples / count
+        hessian = ggn(sample.design, sample.probabilities(theta), self.basis, dtype=dtype)
+        hessian *= objective.samples / sample.samples
         hessian.diagonal().add_(objective.ridge)
-        self.factor = _cholesky(hessian)
+        # It only has to resemble the Hessian, and in single precision it does so in half the time.
+        self.factor = _cholesky(hessian.to(dtype))
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
         reduced = (self.basis.T @ gradient).reshape(-1, 1)
-        solved = _solve(self.factor, reduced)
+        solved = _solve(self.factor, reduced.to(self.factor.dtype)).to(gradient.dtype)
         return self.basis @ solved.view(self.basis.shape[1], -1)
+
+
+class _KroneckerPreconditioner:
+    """The Kronecker-factored Hessian at the current point, where there are too many weights for a factorisation."""
+
+    def __init__(self, objective: SoftmaxObjective, theta: torch.Tensor) -> None:
+        self.basis = contrasts(objective.classes, dtype=torch.float64, device=objective.design.device)
+        self.curvature = KroneckerCurvature(objective.design, objective.probabilities(theta), self.basis)
+        self.ridge = objective.ridge
+
+    def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
+        return self.basis @ self.curvature.solve(self.ridge, self.basis.T @ gradient)
 
 
 def _solve(factor: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -108,6 +129,21 @@ def _cholesky(matrix: torch.Tensor) -> torch.Tensor:
         matrix.diagonal().add_(1e-5 * matrix.diagonal().mean())
         factor = torch.linalg.cholesky(matrix)
     return factor
+
+
+def _worth_a_warm_start(objective: SoftmaxObjective, sample: SoftmaxObjective, reduced: int) -> bool:
+    return sample.samples >= WARM_START * reduced and objective.samples >= WARM_START * sample.samples
+
+
+def _sample(objective: SoftmaxObjective) -> SoftmaxObjective:
+    """The same objective on an evenly spaced sample of the rows, ordered by class: a sorted file is sampled fairly."""
+    count = max(PRECONDITIONER_ROWS, round(PRECONDITIONER_SHARE * objective.samples))
+    if objective.samples <= count:
+        return objective
+    order = torch.argsort(objective.targets, stable=True)
+    picked = order[torch.linspace(0, objective.samples - 1, count, device=order.device).round().long()].sort().values
+    design = objective.design.subset(picked.cpu().numpy())
+    return SoftmaxObjective(design, objective.targets[picked], objective.classes, objective.weight_decay)
 
 
 def _conjugate_gradients(
@@ -162,15 +198,22 @@ def fit_linear_probe(
     )
     # Only the component along (1, …, 1) over classes is free of curvature from the data; its optimum is 0.
     theta -= theta.mean(dim=0)
+    reduced = (objective.classes - 1) * design.columns
+    preconditioner: Linear
+    steps = products = summed_rows = 0
+    sample = _sample(objective) if reduced <= PRECONDITIONER_COLUMNS else None
+    if sample is not None and start is None and _worth_a_warm_start(objective, sample, reduced):
+        theta = fit_linear_probe(sample, tolerance=WARM_TOLERANCE).theta
+        preconditioner = _SampledPreconditioner(objective, theta, sample)
+        summed_rows += sample.samples
+    else:
+        preconditioner = _UniformPreconditioner(objective)
     row_norm = _rms_row_norm(objective)
     threshold = tolerance * (1.0 + row_norm)
     value, gradient = objective.value_and_gradient(theta)
     norm = first_norm = float(gradient.norm()) / objective.samples
-    preconditioner: _UniformPreconditioner | _SampledPreconditioner = _UniformPreconditioner(objective)
-    reduced = (objective.classes - 1) * design.columns
     large = design.features.dtype not in (torch.float64, "float64") and objective.samples > PRECONDITIONER_ROWS
     product_type = torch.float32 if large else torch.float64
-    steps = 0
     while norm > threshold:
         progress("fit", *_fit_progress(norm, first_norm, threshold))
         if steps == MAXIMUM_NEWTON_STEPS:
@@ -181,7 +224,7 @@ def fit_linear_probe(
             preconditioner,
             gradient,
             forcing,
-            limit=max(200, 4 * PATIENCE),
+            limit=200,
         )
         # Rounding leaks into the direction that the contrasts lack; the sampled preconditioner could never undo it.
         step = step - step.mean(dim=0)
@@ -192,11 +235,16 @@ def fit_linear_probe(
                 break
             raise _not_converged(norm, threshold, steps)
         norm = float(gradient.norm()) / objective.samples
-        steps += 1
-        if spent > PATIENCE and reduced <= PRECONDITIONER_COLUMNS:
-            preconditioner = _SampledPreconditioner(objective, objective.probabilities(theta))
+        steps, products = steps + 1, products + spent
+        worn_out = isinstance(preconditioner, _UniformPreconditioner) or spent > 4 * PATIENCE
+        if spent > PATIENCE and worn_out:
+            if sample is None:
+                preconditioner = _KroneckerPreconditioner(objective, theta)
+            else:
+                preconditioner = _SampledPreconditioner(objective, theta, sample)
+                summed_rows += sample.samples
     progress("fit", 100, 100)
-    return LinearProbe(theta, norm, value / objective.samples, steps)
+    return LinearProbe(theta, norm, value / objective.samples, steps, products, summed_rows)
 
 
 def _line_search(
@@ -220,7 +268,7 @@ def _line_search(
 
 def _rms_row_norm(objective: SoftmaxObjective) -> float:
     total = 0.0
-    for rows in objective.design.row_blocks(8192):
+    for rows in objective.design.row_blocks(PASS_ROWS):
         total += float(objective.design.block(rows, torch.float64).square().sum())
     return (total / objective.samples) ** 0.5
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 
 from lsi_engine.errors import InputError, NotConverged
-from lsi_engine.laplace.curvature import inverse
+from lsi_engine.laplace.curvature import WeightedGram
+from lsi_engine.laplace.inverse import inverse
 from lsi_engine.probes.design import BLOCK_ROWS, Design
 from lsi_engine.probes.objective import Objective
 from lsi_engine.progress import Progress, silent
@@ -98,20 +99,15 @@ class LinearObjective:
 
     def hessian(self, theta: torch.Tensor, *, progress: Progress = silent) -> torch.Tensor:
         """Σ_n JᵀFJ without the penalty, ``(distinct, R·D', R·D')``: the blocks that differ."""
-        columns, size, device = self.design.columns, self.size, theta.device
-        first, second = torch.triu_indices(size, size, device=device)
-        products = theta.new_zeros(self.distinct * len(first) * columns, columns)
+        columns, size = self.design.columns, self.size
+        grams = [WeightedGram(size, columns, dtype=torch.float64, device=theta.device) for _ in range(self.distinct)]
         for rows in self.row_blocks():
             x = self.design.block(rows, torch.float64)
-            weight = self.block_curvature(x @ theta.T, rows)[:, : self.distinct, first, second].flatten(1)
-            products += (weight[:, :, None] * x[:, None, :]).flatten(1).T @ x
+            curvature = self.block_curvature(x @ theta.T, rows)
+            for k, gram in enumerate(grams):
+                gram.add(x, curvature[:, k])
             progress("hessian", rows.stop, self.samples)
-        matrix = theta.new_empty(self.distinct, size, columns, size, columns)
-        stacked = products.view(self.distinct, len(first), columns, columns)
-        for k, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-            matrix[:, a, :, b] = stacked[:, k]
-            matrix[:, b, :, a] = stacked[:, k]
-        return matrix.view(self.distinct, size * columns, size * columns)
+        return torch.stack([gram.matrix() for gram in grams])
 
     def block_inverses(self, blocks: torch.Tensor, added: float, what: str) -> torch.Tensor:
         """(blocks + added · I)⁻¹. Raises ``InputError`` where that is not positive definite."""

@@ -20,7 +20,7 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from lsi_engine.probes.design import Design
+from lsi_engine.probes.design import PASS_ROWS, Design
 
 
 def contrasts(classes: int, *, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -62,7 +62,7 @@ class SoftmaxObjective:
         """L and ∇L ``(C, D')`` at Θ ``(C, D')``, in float64."""
         value = torch.zeros((), dtype=torch.float64, device=theta.device)
         gradient = self.ridge * theta
-        for rows in self.design.row_blocks(8192):
+        for rows in self.design.row_blocks(PASS_ROWS):
             x = self.design.block(rows, torch.float64)
             log_p = torch.log_softmax(x @ theta.T, dim=1)
             y = self.targets[rows, None]
@@ -75,7 +75,7 @@ class SoftmaxObjective:
     def probabilities(self, theta: torch.Tensor) -> torch.Tensor:
         """softmax(X̃ Θᵀ) ``(N, C)`` float64."""
         out = torch.empty(self.samples, self.classes, dtype=torch.float64, device=theta.device)
-        for rows in self.design.row_blocks(8192):
+        for rows in self.design.row_blocks(PASS_ROWS):
             out[rows] = torch.softmax(self.design.block(rows, torch.float64) @ theta.T, dim=1)
         return out
 
@@ -83,7 +83,7 @@ class SoftmaxObjective:
         """∇²L · V for V ``(C, D')``, given the ``(N, C)`` probabilities at the point; products in ``dtype``."""
         product = self.ridge * direction
         v = direction.to(dtype)
-        for rows in self.design.row_blocks(8192):
+        for rows in self.design.row_blocks(PASS_ROWS):
             x = self.design.block(rows, dtype)
             p = probabilities[rows].to(dtype)
             g = p * (x @ v.T)

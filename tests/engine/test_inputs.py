@@ -153,7 +153,7 @@ def test_unusable_labels_are_named(labels, message):
     ("settings", "message"),
     [
         ({"method": "guess"}, "method 'guess' is not one of"),
-        ({"hessian": "kernel"}, "hessian 'kernel' is not one of: diag, full"),
+        ({"hessian": "kernel"}, "hessian 'kernel' is not one of: diag, kron, full, auto"),
         ({"feature_scaling": "minmax"}, "feature_scaling 'minmax' is not one of: none, standardize"),
         ({"loo_prior": "none"}, "loo_prior 'none' is not one of: rescaled, fixed"),
         ({"weight_decay": 0.0}, "weight_decay is 0.0"),
@@ -186,7 +186,7 @@ def test_nothing_to_warn_of_warns_nothing():
 
 def test_a_hessian_that_cannot_fit_is_refused_with_its_size(monkeypatch):
     class Memory:
-        available = 1000
+        available = total = 1000
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory)
     with pytest.raises(InputError, match=r"12 × 12 entries .* GiB are needed"):

@@ -14,6 +14,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.features import torchvision_guard
 from lsi_engine.laplace import curvature as engine
 from lsi_engine.laplace.gaussian import gaussian_kl, x_minus_log1p
+from lsi_engine.laplace.inverse import inverse
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.softmax import contrasts
 
@@ -31,10 +32,10 @@ def _random_case(samples: int, dimension: int, classes: int, dtype=np.float64):
     return features, theta, design, probabilities
 
 
-@pytest.mark.parametrize("dimension", [1, 9, 126, 127, 128, 150, 255, 300])
+@pytest.mark.parametrize("dimension", [1, 9, 94, 95, 96, 150, 191, 300])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_ggn_equals_the_dense_sum_for_any_number_of_columns(dimension, classes):
-    """Columns D + 1 below, at and above the panel width (128), and no multiple of it; two blocks of rows."""
+    """Columns D + 1 below, at and above the panel width (96), and no multiple of it; two blocks of rows."""
     features, theta, design, probabilities = _random_case(70, dimension, classes)
     matrix = engine.ggn(design, probabilities, _basis(classes), dtype=torch.float64).numpy()
     dense = fast_curvature(theta, np.hstack([features, np.ones((70, 1))]))
@@ -89,9 +90,9 @@ def test_float32_ggn_is_within_a_millionth_of_float64():
 
 def test_inverse_names_what_is_not_positive_definite():
     with pytest.raises(InputError, match=r"the Hessian with weight decay 0\.1"):
-        engine.inverse(-torch.eye(3, dtype=torch.float64), lambda: "the Hessian with weight decay 0.1")
+        inverse(-torch.eye(3, dtype=torch.float64), lambda: "the Hessian with weight decay 0.1")
     matrix = torch.tensor([[4.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
-    torch.testing.assert_close(engine.inverse(matrix, str) @ matrix, torch.eye(2, dtype=torch.float64))
+    torch.testing.assert_close(inverse(matrix, str) @ matrix, torch.eye(2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("structure", ["full", "diag"])
@@ -123,9 +124,7 @@ def test_precision_covariance_and_kl_agree_with_laplace_torch(structure):
             ours = lift @ engine.ggn(design, p, basis, dtype=torch.float64) @ lift.T
             ours.diagonal().add_(delta)
             ours = ours[order][:, order]
-            torch.testing.assert_close(
-                engine.inverse(ours, str), theirs.posterior_covariance.detach(), rtol=1e-5, atol=1e-7
-            )
+            torch.testing.assert_close(inverse(ours, str), theirs.posterior_covariance.detach(), rtol=1e-5, atol=1e-7)
         else:
             ours = (engine.ggn_diagonal(design, p) + delta).ravel()[order]
             torch.testing.assert_close(1 / ours, theirs.posterior_variance.detach(), rtol=1e-5, atol=1e-7)
