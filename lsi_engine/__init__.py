@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lsi_engine.information.groups import GroupTable, score_groups
     from lsi_engine.information.model import last_layer, score_model
     from lsi_engine.information.objective import ObjectiveScores, score_objective
+    from lsi_engine.information.pairs import PairScores, score_pairs
     from lsi_engine.information.score import score
     from lsi_engine.information.table import SCORE_COLUMNS, ScoreTable
     from lsi_engine.laplace.network import network_ggn
@@ -35,6 +36,7 @@ __all__ = [
     "NotConverged",
     "Objective",
     "ObjectiveScores",
+    "PairScores",
     "ScoreTable",
     "Sigmoid",
     "Softmax",
@@ -46,6 +48,7 @@ __all__ = [
     "score_groups",
     "score_model",
     "score_objective",
+    "score_pairs",
 ]
 
 # torch takes seconds to import, and whoever only reads runs (the dashboard, `lsi show`) does not need it.
@@ -64,6 +67,8 @@ _LAZY = {
     "score_objective": "lsi_engine.information.objective",
     "score_model": "lsi_engine.information.model",
     "last_layer": "lsi_engine.information.model",
+    "PairScores": "lsi_engine.information.pairs",
+    "score_pairs": "lsi_engine.information.pairs",
     "NetworkScores": "lsi_engine.information.full_network",
     "retrain_network": "lsi_engine.information.full_network",
     "network_ggn": "lsi_engine.laplace.network",

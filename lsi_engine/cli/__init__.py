@@ -16,6 +16,7 @@ from lsi_engine.cli import (
     image_sources,
     load,
     map,
+    pairs,
     reading,
     rescore,
     text_sources,
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for name, command in (image_sources.COMMANDS | text_sources.COMMANDS).items():
     compute.app.command(name)(command)
+compute.app.command("pairs")(pairs.compute_pairs)
 app.add_typer(compute.app, name="compute")
 app.command("corruptions")(corruptions.list_corruptions)
 app.command("load")(load.load_scores)

@@ -204,13 +204,13 @@ def compute_source(
     from lsi_engine.runs.store import RunConfig
 
     config = RunConfig(
-        name=settings.name or _plain(default_name),
+        name=settings.name or plain(default_name),
         source=source,
         extractor=extractor,
         feature_scaling=settings.feature_scaling.value,
         weight_decay=settings.weight_decay,
         hessian=settings.hessian.value,
-        prior_precision=_prior_precision(settings.prior_precision),
+        prior_precision=prior_precision(settings.prior_precision),
         method=settings.method.value,
         probe=settings.hidden or "linear",
         learning_rate=settings.learning_rate,
@@ -223,10 +223,10 @@ def compute_source(
         device=settings.device,
     )
     for ending, steps in asked_for(settings.flip_labels, settings.seed, settings.corrupt or [], settings.sweep):
-        _carry_out(config.model_copy(update={"name": config.name + ending, "corruption": steps}))
+        carry_out(config.model_copy(update={"name": config.name + ending, "corruption": steps}))
 
 
-def _carry_out(config: RunConfig) -> None:
+def carry_out(config: RunConfig) -> None:
     from lsi_engine.runs.pipeline import compute
     from lsi_engine.runs.store import RunStore
 
@@ -251,7 +251,7 @@ def _carry_out(config: RunConfig) -> None:
         notes.print(f"warning: {warning}", markup=False)
 
 
-def _prior_precision(text: str) -> Any:
+def prior_precision(text: str) -> Any:
     if text == "weight_decay":
         return text
     try:
@@ -276,6 +276,6 @@ def _rows(text: str) -> tuple[int, int] | None:
     return ends[0], ends[1]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """``text`` as the name of a run."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:80] or "run"

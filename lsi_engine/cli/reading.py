@@ -81,8 +81,9 @@ def _show_status(run: Run, as_json: bool) -> None:
 
 def _show_scores(run: Run, top: int, as_json: bool) -> None:
     scores, facts = run.scores(), run.provenance
+    second = "suggested_pair" if "suggested_pair" in scores else "suggested_label"
     medians = scores.groupby("label", observed=True)["lsi"].agg(["size", "median"]).sort_values("median")
-    highest = scores.nlargest(top, "lsi")[["sample_id", "name", "label", "suggested_label", "lsi", "suspicion"]]
+    highest = scores.nlargest(top, "lsi")[["sample_id", "name", "label", second, "lsi", "suspicion"]]
     if as_json:
         print_json(
             {

@@ -141,6 +141,9 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
 
     if rule.drop_suspicion is not None:
         suggested = scores["suggested_label"].astype("object").fillna("").to_numpy()
+        if "suggested_pair" in scores:  # an image and a caption, told apart from other pairs and not by class
+            rather = scores["suggested_pair"].astype("object")
+            suggested = np.where(rather.isna(), "", "the caption of " + rather.fillna("").astype("str"))
         doubtful = (scores["suspicion"].to_numpy() >= rule.drop_suspicion) & (suggested != "") & ~settled & ~planted
         action[doubtful] = "drop"
         reason[doubtful] = [f"suspicion: rather {label}" for label in suggested[doubtful]]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import MutableMapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import NotConverged
 from lsi_engine.information.hidden_batch import HiddenBatch
-from lsi_engine.information.linear_batch import LinearBatch
+from lsi_engine.information.linear_batch import LeftOutScores, LinearBatch
 from lsi_engine.information.structure import Structure
 from lsi_engine.probes.design import Design
 from lsi_engine.probes.sgd import SgdSettings, check_training, initial_layers
@@ -49,6 +50,28 @@ class Retrained:
     layers: list[list[NDArray[np.float64]]]
     gradient_norm: list[float]
     loss: list[float]
+
+
+class Batch(Protocol):
+    """The full run of one seed and some runs that leave a sample out, advanced together."""
+
+    loss: float
+    gradient: torch.Tensor
+
+    @property
+    def layers(self) -> list[torch.Tensor]: ...
+
+    def step(self) -> None: ...
+
+    def score(self, progress: Progress = ...) -> LeftOutScores: ...
+
+
+class Task(Protocol):
+    """A retraining problem: makes batches, and names itself by content."""
+
+    def batch(self, seed: int, left_out: NDArray[np.int64]) -> Batch: ...
+
+    def fingerprint(self, score_epochs: Sequence[int]) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -134,10 +157,28 @@ def retrain(
     """
     x = design.block(slice(0, design.rows), torch.float64)
     task = _Task(x, targets, classes, settings, hidden, hessian, prior_precision, dtype, initial)
+    return train_each(
+        task, settings, samples=samples, seeds=seeds, score_epochs=score_epochs, shards=shards, progress=progress,
+        on_gpu=x.is_cuda,
+    )  # fmt: skip
+
+
+def train_each(
+    task: Task,
+    settings: SgdSettings,
+    *,
+    samples: NDArray[np.int64],
+    seeds: Sequence[int],
+    score_epochs: Sequence[int],
+    shards: Shards | None,
+    progress: Progress,
+    on_gpu: bool,
+) -> Retrained:
+    """Carry ``task`` out for every seed, in shards of many models; arguments and errors as in :func:`retrain`."""
     at = sorted({*score_epochs, settings.epochs})
     name = task.fingerprint(at)
     store: Shards = {} if shards is None else shards
-    size = GPU_MODELS if x.is_cuda else CPU_MODELS
+    size = GPU_MODELS if on_gpu else CPU_MODELS
     parts = [samples[begin : begin + size] for begin in range(0, len(samples), size)]
     total = len(seeds) * settings.epochs * (len(parts) + 1)
     done = 0
@@ -173,9 +214,7 @@ def retrain(
     return Retrained(**stacked, layers=layers, gradient_norm=norms, loss=losses)
 
 
-def _train(
-    batch: LinearBatch | HiddenBatch, at: Sequence[int], progress: Progress, done: int, total: int
-) -> dict[str, NDArray]:
+def _train(batch: Batch, at: Sequence[int], progress: Progress, done: int, total: int) -> dict[str, NDArray]:
     """Run one shard to its last epoch: ``(E, n)`` parts and ``(E, n, C)`` probabilities."""
     taken = []
     for epoch in range(1, at[-1] + 1):

@@ -26,17 +26,18 @@ from numpy.typing import ArrayLike, NDArray
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.information.duplicates import near_duplicate_groups
 from lsi_engine.information.groups import score_groups
+from lsi_engine.information.pairs import PairScores
 from lsi_engine.information.score import score
 from lsi_engine.information.table import ScoreTable
 from lsi_engine.progress import Progress, silent
-from lsi_engine.runs import sources
+from lsi_engine.runs import pair_runs, sources
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.shards import ShardFolder
 from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
 from lsi_engine.samples import SampleSet, corruption, open_source
 
 #: Columns of the sample table that the scores do not repeat.
-MEDIA_COLUMNS = ("media", "text", "content", "true_content")
+MEDIA_COLUMNS = ("media", "text", "true_text", "content", "image_content", "true_content")
 
 
 def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> tuple[Run, bool]:
@@ -145,25 +146,29 @@ def score_and_store(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LsiWarning)
-        table = score(
-            features,
-            samples.table["label"].to_numpy(dtype=str),
-            weight_decay=config.weight_decay,
-            hessian=config.hessian,
-            method=config.method,
-            prior_precision=config.prior_precision,
-            feature_scaling=config.feature_scaling,
-            device=config.device,
-            samples=None if config.left_out is None else range(*config.left_out),
-            learning_rate=config.learning_rate,
-            momentum=config.momentum,
-            epochs=config.epochs,
-            seeds=config.seeds,
-            initial_weights=initial_weights,
-            probe=config.probe,
-            score_epochs=config.score_epochs,
-            shards=ShardFolder(run.path / "shards") if config.method == "retrain" else None,
-            progress=report,
+        table = (
+            pair_runs.score_run(run, samples, features, extractor_key, report)
+            if samples.modality == "pairs"
+            else score(
+                features,
+                samples.table["label"].to_numpy(dtype=str),
+                weight_decay=config.weight_decay,
+                hessian=config.hessian,
+                method=config.method,
+                prior_precision=config.prior_precision,
+                feature_scaling=config.feature_scaling,  # type: ignore[arg-type]
+                device=config.device,
+                samples=None if config.left_out is None else range(*config.left_out),
+                learning_rate=config.learning_rate,
+                momentum=config.momentum,
+                epochs=config.epochs,
+                seeds=config.seeds,
+                initial_weights=initial_weights,
+                probe=config.probe,
+                score_epochs=config.score_epochs,
+                shards=ShardFolder(run.path / "shards") if config.method == "retrain" else None,
+                progress=report,
+            )
         )
         whole_groups = _whole_groups(config, samples, features, report)
     seconds.update(table.info["seconds"])
@@ -188,11 +193,17 @@ def store_scores(
     ``dataset_fingerprint``, ``warnings`` and ``timings`` (seconds by stage).
     """
     started = time.perf_counter()
-    with replacing(run.path / "probabilities.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, table.probabilities.astype(np.float32), allow_pickle=False)
-    _write_probe(run.path / "probe.safetensors", table)
-    _write_seed_scores(run.path / "seed_scores.npz", table)
-    frame = _scores_frame(samples, table, whole_groups)
+    if isinstance(table, PairScores):
+        classes = sorted(samples.table["label"].unique())
+        pair_runs.write_heads(run.path / "probe.safetensors", table)
+        frame = pair_runs.scores_frame(samples, table, MEDIA_COLUMNS)
+    else:
+        classes = table.classes
+        with replacing(run.path / "probabilities.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, table.probabilities.astype(np.float32), allow_pickle=False)
+        _write_probe(run.path / "probe.safetensors", table)
+        _write_seed_scores(run.path / "seed_scores.npz", table)
+        frame = _scores_frame(samples, table, whole_groups)
     # The scores go last: a run is complete when they are there.
     with replacing(run.path / "scores.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
@@ -205,7 +216,7 @@ def store_scores(
                 "dataset": samples.name,
                 "scores_fingerprint": fingerprint,
                 "modality": samples.modality,
-                "classes": table.classes,
+                "classes": classes,
                 "samples": len(samples),
                 "skipped": len(samples.skipped),
                 "corrupted": int(samples.table["corrupted"].sum()) if "corrupted" in samples.table else 0,
@@ -240,7 +251,7 @@ def _whole_groups(config: RunConfig, samples: SampleSet, features: NDArray, prog
         weight_decay=config.weight_decay,
         hessian=config.hessian,
         prior_precision=config.prior_precision,
-        feature_scaling=config.feature_scaling,
+        feature_scaling=config.feature_scaling,  # type: ignore[arg-type]
         device=config.device,
         progress=progress,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lsi_engine.errors import InputError
 from lsi_engine.features.extractor import Extractor
 from lsi_engine.progress import Progress, silent
+from lsi_engine.runs import pair_runs
 from lsi_engine.runs.store import Run
 from lsi_engine.samples import SampleSet, open_source
 
@@ -53,6 +54,12 @@ def features(
 
     Without an extractor the source must bring its own features (a feature file, the digits' pixels).
     """
+    if samples.modality == "pairs":
+        if settings is None or set(settings) != {"kind", "image", "text"}:
+            raise InputError(f"{samples.name} holds pairs: name an image backbone and a text encoder")
+        image = extractor(settings["image"], pair_runs.image_side(samples), cache, progress)
+        text = extractor(settings["text"], pair_runs.text_side(samples), cache, progress)
+        return pair_runs.features(samples, image, text, cache, progress)
     if settings is None:
         if samples.features is None:
             raise InputError(f"{samples.name} has no features of its own: name a backbone, pixels or a text encoder")
@@ -76,6 +83,8 @@ def features_of(run: Run, cache: Path) -> NDArray[np.floating]:
 def _all_features(run: Run, cache: Path) -> NDArray[np.floating]:
     if (run.path / "features.npy").is_file():
         return np.load(run.path / "features.npy", mmap_mode="r", allow_pickle=False)
+    if run.modality == "pairs":
+        return pair_runs.stored_features(run, cache)
     key = run.provenance["extractor_key"]
     if key is None:
         samples = open_source(run.config.source)

@@ -59,7 +59,7 @@ class RunConfig(BaseModel):
     source: dict[str, Any] = Field(description="how to open the samples: kind and its arguments")
     extractor: dict[str, Any] | None = Field(default=None, description="feature extractor and its arguments")
     corruption: list[dict[str, Any]] = Field(default_factory=list, description="applied in order, each with a seed")
-    feature_scaling: Literal["none", "standardize"] = "standardize"
+    feature_scaling: Literal["none", "standardize", "unit"] = "standardize"
     weight_decay: float = 0.01
     hessian: Literal["diag", "kron", "full", "auto"] = "diag"
     method: Literal["closed_form", "trajectory", "retrain"] = "closed_form"
@@ -77,6 +77,7 @@ class RunConfig(BaseModel):
         default="none", description="what is also left out whole: the sample table's groups, or near-duplicates"
     )
     device: str | None = Field(default=None, description="torch device; the CPU when not given")
+    pairs: dict[str, Any] | None = Field(default=None, description="contrastive probe: settings of `score_pairs`")
     derived_from: str | None = Field(default=None, description="the run this one was made from, if any")
     decisions: str | None = Field(default=None, description="digest of the decisions on that run that were applied")
 
@@ -193,11 +194,11 @@ class Run:
         return pd.read_parquet(self.path / "samples.parquet")
 
     def texts(self) -> pd.Series | None:
-        """Texts by sample id; None for a run whose samples are no texts.
+        """Texts, or captions, by sample id; None for a run whose samples have none.
 
         They are stored once, beside the sample table: 50 000 reviews are 65 MB that a reader of scores need not read.
         """
-        if self.modality != "text":
+        if self.modality not in ("text", "pairs"):
             return None
         return pd.read_parquet(self.path / "samples.parquet", columns=["sample_id", "text"]).set_index("sample_id")[
             "text"

@@ -14,6 +14,7 @@ from lsi_engine.samples.demo_texts import demo_texts
 from lsi_engine.samples.dicom import dicom_folder
 from lsi_engine.samples.feature_file import feature_file
 from lsi_engine.samples.image_folder import image_folder
+from lsi_engine.samples.image_text_pairs import image_text_pairs
 from lsi_engine.samples.media import UnreadableMedia, open_media
 from lsi_engine.samples.published_folders import pneumonia, wordnet_folder
 from lsi_engine.samples.sample_set import SampleSet
@@ -31,6 +32,7 @@ __all__ = [
     "digits",
     "feature_file",
     "image_folder",
+    "image_text_pairs",
     "open_media",
     "open_source",
     "pneumonia",
@@ -59,6 +61,7 @@ def open_source(source: dict[str, Any], *, progress: Progress = silent) -> Sampl
         "demo_texts": (demo_texts, False),
         "table": (table, True),
         "breast_cancer": (breast_cancer, False),
+        "image_text_pairs": (image_text_pairs, True),
     }
     arguments = dict(source)
     kind = arguments.pop("kind", None)

@@ -182,6 +182,7 @@ def _media_kinds() -> dict[str, MediaKind]:
         "wordnet_folder": image_file,
         "pneumonia": image_file,
         "dicom_folder": MediaKind(read_file, dicom.decode_dicom),
+        "image_text_pairs": image_file,
         "digits": MediaKind(bundled.read_digit, bundled.decode_digit),
         "cifar10": record,
         "cifar100": record,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 
-Modality = Literal["image", "text", "features"]
+Modality = Literal["image", "text", "pairs", "features"]
 
 #: Columns of ``SampleSet.skipped``.
 SKIPPED_COLUMNS = ("item", "reason")
@@ -114,10 +114,16 @@ class SampleSet:
 
     def require_two_classes(self, remedy: str = "") -> None:
         """Raise ``InputError``, with ``remedy`` as advice, unless at least two classes have a sample."""
-        classes = self.table["label"].unique()
-        if len(classes) >= 2:
+        # A pair is told apart from the other pairs, and need not have a label.
+        what, least = ("group", 3) if self.modality == "pairs" else ("label", 2)
+        classes = self.table[what].unique()
+        if len(classes) >= least:
             return
         found = f"all {len(self)} samples are of class {classes[0]!r}" if len(classes) else "no usable sample"
+        if what == "group":
+            found, remedy = f"{len(classes)} usable image(s)", "Contrastive scoring needs at least three."
+            reasons = "; ".join(f"{row.item}: {row.reason}" for row in self.skipped.head(3).itertuples())
+            raise InputError(f"{self.name}: {found}. {remedy} {reasons}".rstrip())
         reasons = "; ".join(f"{row.item}: {row.reason}" for row in self.skipped.head(3).itertuples())
         left_out = f" {len(self.skipped)} item(s) were skipped, among them {reasons}." if reasons else ""
         raise InputError(f"{self.name}: {found}; scoring needs at least two classes.{left_out} {remedy}".rstrip())

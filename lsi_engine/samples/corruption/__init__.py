@@ -16,6 +16,7 @@ from lsi_engine.samples.corruption.human_labels import SETS, human_labels
 from lsi_engine.samples.corruption.images import of_kind
 from lsi_engine.samples.corruption.labels import flip_by_confusion, flip_labels, flip_pairs
 from lsi_engine.samples.corruption.lorem_ipsum import lorem_ipsum
+from lsi_engine.samples.corruption.pairs import swap_captions
 from lsi_engine.samples.corruption.planted import exact_duplicates, near_duplicates, outliers
 from lsi_engine.samples.corruption.record import CLASSES, RATE, SEED, STAGES, Corruption, Setting, Stage
 from lsi_engine.samples.sample_set import Modality, SampleSet
@@ -84,6 +85,9 @@ CORRUPTIONS: dict[str, Corruption] = {
         ("text",),
         "pseudo-Latin under random labels, in the place of texts or beside them",
         (RATE, Setting("mode", "choice", "replace texts, or add to them", "replace", ("replace", "add")), SEED),
+    ),
+    "swap_captions": Corruption(
+        swap_captions, "media", ("pairs",), "captions under the images of other pairs", (RATE, SEED)
     ),
     "exact_duplicates": Corruption(
         exact_duplicates, "media", _ANY, "copies planted beside their originals", (_FEW, CLASSES, SEED)
