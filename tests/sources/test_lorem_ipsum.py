@@ -69,6 +69,14 @@ def test_the_same_seed_damages_the_same(samples: SampleSet, mode: str) -> None:
     assert not apply(samples, [step | {"seed": 8}]).table["text"].equals(first["text"])
 
 
+def test_flips_of_the_same_seed_fall_on_other_samples(samples: SampleSet) -> None:
+    steps = [{"kind": kind, "rate": 0.2, "seed": 0} for kind in ("lorem_ipsum", "flip_labels")]
+    done = apply(samples, steps).table["corruption"]
+    both = done.str.contains("lorem_ipsum").sum() - (done == "lorem_ipsum").sum()
+    assert both < 16  # 24 of each; by chance 5 meet
+    assert (done == "flip_labels").sum() > 8
+
+
 def test_pseudo_latin_has_bounds_and_no_two_alike() -> None:
     assert len(pseudo_latin(0, 0).split()) == SHORTEST
     assert len(pseudo_latin(10**6, 0).split()) == LONGEST
