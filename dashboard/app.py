@@ -40,6 +40,7 @@ PAGES: dict[str, list[PageLine]] = {
         PageLine("gallery", "Gallery", ":material/grid_view:"),
         PageLine("sample", "Sample", ":material/image_search:"),
         PageLine("review", "Review", ":material/rate_review:"),
+        PageLine("reading", "Reading", ":material/visibility_off:", filtered=False),
         PageLine("export", "Export", ":material/download:"),
     ],
     "Runs": [PageLine("runs", "Runs", ":material/play_circle:", of_a_run=False)],

@@ -14,6 +14,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from dashboard import theme
 from dashboard.components.media import media_routes
 from dashboard.components.points import point_routes
+from dashboard.components.reading import case_routes
 from lsi_engine.errors import InputError, LsiError
 
 SCRIPT = Path(__file__).with_name("app.py")
@@ -32,7 +33,7 @@ def explain(error: Exception) -> bool:
 # the module in `pages/` as a script of its own.
 PagesManager.uses_pages_directory = False
 
-app = st.App(SCRIPT, routes=[*media_routes(), *point_routes()], on_script_error=explain)
+app = st.App(SCRIPT, routes=[*media_routes(), *point_routes(), *case_routes()], on_script_error=explain)
 
 
 def options(port: int, host: str, headless: bool) -> dict[str, object]:

@@ -107,7 +107,7 @@ async def _serve(request: Request) -> Response:
     wanted = request.path_params
     return await asyncio.get_running_loop().run_in_executor(
         _decoders(),
-        _answer,
+        answer,
         wanted["run"],
         wanted["sample_id"],
         wanted["size"],
@@ -116,7 +116,8 @@ async def _serve(request: Request) -> Response:
     )
 
 
-def _answer(name: str, sample_id: str, size: str, known: str | None, versioned: bool) -> Response:
+def answer(name: str, sample_id: str, size: str, known: str | None, versioned: bool) -> Response:
+    """The picture of one sample, or why there is none; ``known`` is the tag of what the browser has."""
     pictures = _open(name)
     found = pictures.find(sample_id) if pictures and size in SIZES else None
     if pictures is None or found is None:

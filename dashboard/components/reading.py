@@ -1,0 +1,80 @@
+"""The blinded desk: what a reader is shown, and the pictures behind case ids."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+
+from dashboard.components.assets import text_of
+from dashboard.components.media import answer, is_pixel_art
+from dashboard.data import RunData
+from lsi_engine.curation.reading import Case, Readings
+from lsi_engine.errors import InputError
+from lsi_engine.runs.store import Run, RunStore
+
+#: Cases sent ahead of the reader, pictures included.
+AHEAD = 6
+
+
+def readings_of(run: Run) -> Readings:
+    return Readings(run.path / "readings.sqlite")
+
+
+def case_routes() -> list[BaseRoute]:
+    """``/case/{run}/{case}``: a picture by case id, so that no sample id ever reaches a blinded reader."""
+    return [Route("/case/{run}/{case}", _serve, methods=["GET"])]
+
+
+async def _serve(request: Request) -> Response:
+    if not is_host_allowed(request.headers.get("host")):
+        return PlainTextResponse("this host name is not served here", 403)
+    return await asyncio.to_thread(_picture, request.path_params["run"], request.path_params["case"])
+
+
+def _picture(name: str, case: str) -> Response:
+    try:
+        sample_id = readings_of(RunStore().open(name)).sample_of(case)
+    except InputError:
+        sample_id = None
+    if sample_id is None:
+        return PlainTextResponse("no such case", 404)
+    served = answer(name, sample_id, "full", None, versioned=True)
+    if "etag" in served.headers:  # it is made from the picture, and the same in both rounds
+        del served.headers["etag"]
+    return served
+
+
+def shown(data: RunData, case: Case) -> dict[str, Any]:
+    """One case as the desk draws it: a picture or a text, and nothing that says which sample it is."""
+    made: dict[str, Any] = {"id": case.id}
+    if data.run.modality == "image":
+        made |= {"src": f"/case/{quote(data.run.name)}/{case.id}", "tiny": is_pixel_art(data.run)}
+    else:
+        row = data.row(case.sample_id)
+        made["text"] = str(data.frame["text"].iloc[row]) if row is not None else "This sample is gone."
+    return made
+
+
+def desk() -> Callable[..., Any]:
+    """The component; its state ``outbox`` holds answers that are not yet acknowledged."""
+    return st.components.v2.component(
+        "lsi_reading",
+        html=text_of("reading.html"),
+        css=text_of("tiles.css", "review.css", "reading.css"),
+        js=text_of("tiles.js", "reading.js"),
+    )
+
+
+def record(readings: Readings, outbox: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write the answers of an outbox; returns the tokens that the desk may forget."""
+    for act in outbox:
+        readings.record(str(act["case"]), str(act["label"]), note=str(act.get("note") or ""), token=str(act["token"]))
+    return [str(act["token"]) for act in outbox]
