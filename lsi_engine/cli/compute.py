@@ -227,6 +227,7 @@ def compute_source(
 
 
 def carry_out(config: RunConfig) -> None:
+    """Compute the run, with bars, and say what came out."""
     from lsi_engine.runs.pipeline import compute
     from lsi_engine.runs.store import RunStore
 

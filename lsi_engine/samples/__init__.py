@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from lsi_engine.errors import InputError
@@ -45,6 +46,7 @@ __all__ = [
 def open_source(source: dict[str, Any], *, progress: Progress = silent) -> SampleSet:
     """Read the samples that ``source`` describes: its ``kind`` names the function, the rest are its arguments.
 
+    ``first`` with any kind: only that many samples, from the first on.
     ``samples.source`` of every sample set is such a description, so a run's configuration can be carried out
     again. Raises ``InputError`` for an unknown kind or argument.
     """
@@ -64,7 +66,7 @@ def open_source(source: dict[str, Any], *, progress: Progress = silent) -> Sampl
         "image_text_pairs": (image_text_pairs, True),
     }
     arguments = dict(source)
-    kind = arguments.pop("kind", None)
+    kind, first = arguments.pop("kind", None), arguments.pop("first", None)
     if kind not in kinds:
         raise InputError(f"there is no source {kind!r}; known: {', '.join(kinds)}")
     opener, reports = kinds[kind]
@@ -72,4 +74,19 @@ def open_source(source: dict[str, Any], *, progress: Progress = silent) -> Sampl
         inspect.signature(opener).bind(**arguments)
     except TypeError as error:
         raise InputError(f"source {kind!r}: {error}") from error
-    return opener(**arguments, progress=progress) if reports else opener(**arguments)
+    samples = opener(**arguments, progress=progress) if reports else opener(**arguments)
+    return samples if first is None else _first(samples, first)
+
+
+def _first(samples: SampleSet, count: Any) -> SampleSet:
+    """The first ``count`` samples alone; raises ``InputError`` for what is no such number."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
+        raise InputError(f"the number of first samples must be a whole number, 2 or greater, not {count!r}")
+    shortened = replace(
+        samples,
+        table=samples.table.head(count),
+        features=None if samples.features is None else samples.features[:count],
+        source={**samples.source, "first": count},
+    )
+    shortened.require_two_classes()
+    return shortened
