@@ -8,6 +8,7 @@ is an ordinary run that the dashboard opens.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -198,13 +199,14 @@ def _told(
     if config.method == "closed_form":
         lines.append(
             f"           at the optimum of weight decay {config.weight_decay:g}: learning rate, momentum, epochs and "
-            "seeds play no part, and a training that stops short of it differs (docs/methods.md); --method retrain insists"
+            "seeds play no part, and a training that stops short of it differs (docs/methods.md); --method retrain "
+            "insists"
         )
     else:
         lines.append(
             f"           {config.epochs} epochs, learning rate {config.learning_rate:g}, momentum {config.momentum:g}, "
             f"weight decay {config.weight_decay:g}, {config.seeds} seed(s)"
-            + (f"; about {seconds / 60:,.0f} min" if config.method == "retrain" else "")
+            + (f"; about {math.ceil(seconds / 60):,} min" if config.method == "retrain" else "")
         )
     for step in config.corruption:
         told = ", ".join(f"{key} {value}" for key, value in step.items() if key != "kind")

@@ -185,7 +185,12 @@ def score_and_store(
 
 
 def store_scores(
-    run: Run, samples: SampleSet, table: ScoreTable, *, whole_groups: pd.DataFrame | None = None, **facts: Any
+    run: Run,
+    samples: SampleSet,
+    table: ScoreTable | PairScores,
+    *,
+    whole_groups: pd.DataFrame | None = None,
+    **facts: Any,
 ) -> None:
     """Write what a run holds beside its samples; ``facts`` go into its provenance as they are.
 
