@@ -19,7 +19,12 @@ from lsi_engine.runs.projection import Kind, map_folder, stored
 from lsi_engine.runs.store import Run, RunStore
 
 #: What people call one sample, by modality (singular, plural).
-NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "features": ("sample", "samples")}
+NOUNS = {
+    "image": ("image", "images"),
+    "text": ("text", "texts"),
+    "pairs": ("pair", "pairs"),
+    "features": ("sample", "samples"),
+}
 _CATEGORICAL = ("label", "true_label", "suggested_label", "loo_predicted_label", "split", "annotator")
 
 
@@ -47,6 +52,11 @@ class RunData:
     @property
     def nouns(self) -> tuple[str, str]:
         return NOUNS.get(self.run.modality, NOUNS["features"])
+
+    @property
+    def pairs(self) -> bool:
+        """Image–caption pairs: told apart from one another and not by class, so nothing is relabelled."""
+        return self.run.modality == "pairs"
 
     @property
     def dataset(self) -> str:

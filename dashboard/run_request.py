@@ -15,7 +15,7 @@ from lsi_engine.samples.rows import ENDINGS, ending
 
 Kind = Literal[
     "images", "pneumonia", "cifar10", "cifar100", "imagenette", "imagewoof", "dicom", "features", "digits",
-    "texts", "demo-texts", "table", "breast-cancer",
+    "texts", "demo-texts", "table", "breast-cancer", "pairs",
 ]  # fmt: skip
 #: Kinds that come with the product; all others need a path.
 BUNDLED: frozenset[Kind] = frozenset({"digits", "demo-texts", "breast-cancer"})
@@ -34,6 +34,7 @@ PATHS: dict[Kind, str] = {
     "features": "Feature file",
     "texts": "File or folder of texts",
     "table": "Table",
+    "pairs": "File of captions",
 }
 SPLITS: dict[Kind, tuple[str, ...]] = {
     "pneumonia": ("train", "val", "test"),
@@ -63,6 +64,9 @@ class RunRequest:
     pooling: str = "mean"
     text_column: str = ""
     label_column: str = ""
+    images: str = ""
+    captions: str = "all"
+    instances: str = ""
     hessian: str = "diag"
     weight_decay: float = 0.01
     feature_scaling: str = "standardize"
@@ -84,6 +88,8 @@ class RunRequest:
         path = _resolved(self.path)
         if self.kind in ("texts", "table"):
             return self._rows_problems(what, path)
+        if self.kind == "pairs":
+            return [*self._rows_problems(what, path), *self._pair_problems()]
         if self.kind != "features" and not path.is_dir():
             return [f"{what}: {path} is {'a file, not a folder' if path.exists() else 'not there'}."]
         if self.kind == "features":
@@ -102,11 +108,25 @@ class RunRequest:
     def _rows_problems(self, what: str, path: Path) -> list[str]:
         if not path.exists():
             return [f"{what}: {path} is not there."]
-        if self.kind == "table" and path.is_dir():
+        if self.kind in ("table", "pairs") and path.is_dir():
             return [f"{what}: {path} is a folder, not a file."]
         if path.is_file() and not ending(path):
             return [f"{what}: {path.name} is none of {', '.join(ENDINGS)}."]
         return []
+
+    def _pair_problems(self) -> list[str]:
+        found = []
+        if not self.images.strip():
+            found.append("Folder of images: give the folder that the file names are relative to.")
+        elif not _resolved(self.images).is_dir():
+            found.append(f"Folder of images: {_resolved(self.images)} is not there.")
+        if self.instances.strip() and not _resolved(self.instances).is_file():
+            found.append(f"Instances: {_resolved(self.instances)} is not there.")
+        if self.weights.strip() not in ("", "default") and not _resolved(self.weights).is_file():
+            found.append(
+                f"Weights: {_resolved(self.weights)} is not there; leave 'default' for torchvision's download."
+            )
+        return found
 
     def _pattern_problems(self) -> list[str]:
         found = []
@@ -181,6 +201,10 @@ class RunRequest:
             options = {"--encoder": self.encoder.strip() or "tfidf", "--pooling": self.pooling}
         if self.kind == "texts":
             options |= {"--text-column": self.text_column.strip(), "--split": self.split.strip()}
+        if self.kind == "pairs":
+            options = {"--encoder": self.encoder.strip() or "minilm", "--pooling": self.pooling}
+            options |= {"--images": str(_resolved(self.images)), "--captions": self.captions}
+            options["--instances"] = str(_resolved(self.instances)) if self.instances.strip() else ""
         if self.kind in ("texts", "table"):
             options["--label-column"] = self.label_column.strip()
         return {name: value for name, value in options.items() if value}

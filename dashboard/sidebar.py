@@ -35,7 +35,8 @@ def card(data: RunData) -> str:
     """What the open run is, as HTML: size, method, time and how well its fit converged."""
     config, facts = data.run.config, data.provenance
     lines = [
-        f"{words.count(len(data.frame))} {data.nouns[1]} · {len(data.classes)} classes",
+        f"{words.count(len(data.frame))} {data.nouns[1]}"
+        + (f" · {len(data.classes)} classes" if len(data.classes) > 1 else ""),
         f"{config.method.replace('_', ' ')}, {config.hessian} Hessian",
     ]
     measured = []

@@ -40,14 +40,15 @@ def bar(data: RunData, selected: Sequence[str]) -> None:
             st.button(
                 f"{icon} {action.capitalize()}", key=f"bulk_{action}", on_click=_decide, args=(*arguments, action)
             )
-        with st.popover("⇄ Relabel"):
-            label = st.selectbox("New label", data.classes, key="bulk_label")
-            st.button(
-                f"Relabel to {words.markdown(label)}",
-                key="bulk_relabel",
-                on_click=_decide,
-                args=(*arguments, "relabel", label),
-            )
+        if not data.pairs:
+            with st.popover("⇄ Relabel"):
+                label = st.selectbox("New label", data.classes, key="bulk_label")
+                st.button(
+                    f"Relabel to {words.markdown(label)}",
+                    key="bulk_relabel",
+                    on_click=_decide,
+                    args=(*arguments, "relabel", label),
+                )
         st.button("Clear", key="bulk_clear", type="tertiary", on_click=_clear)
         st.space("stretch")
         reviewer_name()

@@ -79,7 +79,14 @@ def tile(data: RunData, frame: pd.DataFrame, row: int, size: str = "192") -> dic
         "percentile": f"p{sample['percentile']:.1f}",
         "decision": None if decision is None else dict(zip(("icon", "text"), decision, strict=True)),
     }
-    if data.run.modality == "image":
+    if data.pairs:
+        made |= {
+            "src": image_url(data.run, sample_id, size),
+            "said": str(sample["text"])[:TEXT_SHOWN],
+            "alt": f"image of pair {sample_id}",
+            "unlabelled": len(data.classes) == 1,
+        }
+    elif data.run.modality == "image":
         made["src"] = image_url(data.run, sample_id, size)
     elif "text" in frame:
         made["text"] = str(sample["text"])[:TEXT_SHOWN]

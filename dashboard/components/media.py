@@ -87,9 +87,11 @@ def _decoders() -> ThreadPoolExecutor:
 def _pictures(folder: str, stamp: int) -> _Pictures | None:
     run = Run(Path(folder))
     table = run.samples()
-    if "media" not in table or "content" not in table or run.modality != "image":
+    if "media" not in table or "content" not in table or run.modality not in ("image", "pairs"):
         return None
-    return _Pictures(run.config.source, pd.Index(table["sample_id"]), table["media"], table["content"])
+    return _Pictures(
+        run.config.source, pd.Index(table["sample_id"]), table["media"], table.get("image_content", table["content"])
+    )
 
 
 def _open(name: str) -> _Pictures | None:

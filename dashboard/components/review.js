@@ -21,6 +21,7 @@ const percent = (p) => (p > 0 && p < 0.001 ? "<0.1 %" : p < 1 && p > 0.999 ? ">9
 
 // A neighbour's class is in its row's title already: the dot and the percentile are enough.
 const compact = (tile) => {
+  if (tile.said) return caption(tile);
   const made = element("div", "caption");
   made.append(labelled({ name: tile.percentile, colour: tile.given.colour }));
   return made;
@@ -96,7 +97,8 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const list = [];
     if (item) {
       const others = item.candidates.filter((candidate) => candidate.name !== item.given.name).slice(0, MOST_CANDIDATES);
-      list.push({ key: "1", kind: "keep", text: `Keep ${item.given.name}`, run: () => decide("keep") });
+      list.push({ key: "1", kind: "keep", text: data.wrong ? "Keep" : `Keep ${item.given.name}`, run: () => decide("keep") });
+      if (data.wrong) list.push({ key: "2", kind: "drop", text: "Caption wrong", run: () => decide("drop", null, data.wrong) });
       if (others[0]) {
         list.push({ key: "2", kind: "relabel", label: others[0], text: `Relabel ${others[0].name}`, run: () => decide("relabel", others[0].name) });
       }
@@ -110,10 +112,11 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     return list;
   }
 
-  function decide(action, label = null) {
+  function decide(action, label = null, reason = "") {
     const item = current();
     if (!item || performance.now() - state.since < SETTLE_MS) return;
-    const note = state.noteFor === item.id ? part("note").value.trim() : "";
+    const typed = state.noteFor === item.id ? part("note").value.trim() : "";
+    const note = [reason, typed].filter(Boolean).join(": ");
     state.outbox.push({
       run: data.run, token: token(), action, sample_id: item.id, new_label: label, note,
       reviewer: reviewer(), expected_revision: item.revision, given_label: item.given.name,
@@ -241,11 +244,16 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       picture.decoding = "sync";
     }
     stage.replaceChildren(head, picture);
+    if (item.said) {
+      const said = element("p", "said-large", item.said);
+      said.dir = "auto";
+      stage.append(said);
+    }
   }
 
   function drawDoubt(item) {
     const head = element("div", "labels");
-    head.append("Given: ", labelled(item.given));
+    if (!item.unlabelled) head.append("Given: ", labelled(item.given));
     if (item.suggested) head.append(element("span", "gap", "Suggested: "), labelled(item.suggested));
     const bars = element("div", "bars");
     for (const candidate of item.candidates) {

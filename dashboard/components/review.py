@@ -87,11 +87,7 @@ def desk_item(
     sample = frame.iloc[row]
     made = tile(data, frame, row)
     sample_id, given = made["id"], made["given"]["name"]
-    probabilities = np.asarray(data.run.probabilities()[row])
-    ranked = [int(i) for i in np.argsort(-probabilities, kind="stable")]
-    listed = ranked[:CANDIDATES]
-    if data.classes.index(given) not in listed:
-        listed[-1] = data.classes.index(given)
+    candidates, likely = ([], given) if data.pairs else _candidates(data, row, given)
     numbers = [
         f"LSI {words.number(float(sample['lsi']))} ({made['percentile']})",
         f"suspicion {min(float(sample['suspicion']), 0.999):.3f}",
@@ -99,7 +95,7 @@ def desk_item(
     if "group" in frame and sample["group"] != "":
         same = int((frame["group"] == sample["group"]).sum())
         numbers += [f"{same} {data.nouns[1]} in its group"] if same > 1 else []
-    if data.run.modality == "image":
+    if data.run.modality in ("image", "pairs"):
         made["src"] = image_url(data.run, sample_id, "full")
         made["tiny"] = is_pixel_art(data.run)
     elif "text" in frame:
@@ -107,12 +103,29 @@ def desk_item(
     made |= {
         "origin": f"row {row:,}",
         "revision": revisions.get(sample_id, 0),
-        "candidates": [label_of(data, data.classes[i]) | {"probability": float(probabilities[i])} for i in listed],
+        "candidates": candidates,
         "numbers": " · ".join(numbers),
         "standing": _standing(log, sample_id) if sample_id in revisions else None,
-        "neighbours": _neighbours(data, frame, row, given, data.classes[ranked[0]]) if neighbours else [],
+        "neighbours": _neighbours(data, frame, row, given, likely) if neighbours and not data.pairs else [],
     }
+    if data.pairs:
+        made["said"] = str(sample["text"])
+        rival = data.row(str(sample["suggested_pair"]))
+        if rival is not None:
+            caption = "Image and caption fit this pair better, without this one"
+            made["neighbours"] = [{"caption": caption, "tiles": [tile(data, frame, rival)]}]
     return made
+
+
+def _candidates(data: RunData, row: int, given: str) -> tuple[list[dict[str, Any]], str]:
+    """The most probable classes, the given one among them, and the most probable of all."""
+    probabilities = np.asarray(data.run.probabilities()[row])
+    ranked = [int(i) for i in np.argsort(-probabilities, kind="stable")]
+    listed = ranked[:CANDIDATES]
+    if data.classes.index(given) not in listed:
+        listed[-1] = data.classes.index(given)
+    drawn = [label_of(data, data.classes[i]) | {"probability": float(probabilities[i])} for i in listed]
+    return drawn, data.classes[ranked[0]]
 
 
 def _standing(log: Decisions, sample_id: str) -> str | None:

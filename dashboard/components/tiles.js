@@ -39,7 +39,13 @@ function face(tile) {
 function caption(tile) {
   const made = element("div", "caption");
   const labels = element("div", "labels");
-  labels.append(labelled(tile.given));
+  if (tile.said) {
+    const said = element("div", "said", tile.said);
+    said.dir = "auto";
+    said.title = tile.said;
+    labels.append(said);
+  }
+  if (!tile.unlabelled) labels.append(labelled(tile.given));
   if (tile.suggested) {
     const suggestion = element("div", "suggestion", "→");
     suggestion.append(labelled(tile.suggested, "?"));

@@ -9,6 +9,7 @@ from dashboard import show, words
 from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import ranking_sentence
 from dashboard.charts.violins import MOST_RIDGES, MOST_VIOLINS, by_class
+from dashboard.components.pair_panel import no_classes
 from dashboard.selection import DOUBT, Selection, current_selection
 from dashboard.summaries import chart_of, summary_of
 
@@ -20,6 +21,8 @@ def render() -> None:
     selection = current_selection()
     if not selection.mask_any_lsi.any():
         st.info(f"No {selection.data.nouns[0]} meets these conditions. Remove one above.")
+        return
+    if no_classes(selection.data):
         return
     summary = summary_of(selection)
     with show.card("violins", "Information by class", _sentence(selection, summary)):

@@ -15,6 +15,7 @@ from dashboard.charts.rank import rank_plot, selected_scores
 from dashboard.charts.violins import MOST_VIOLINS, by_class
 from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample
+from dashboard.components.pair_panel import no_classes
 from dashboard.selection import DOUBT, Selection, current_selection
 from dashboard.state import update_view
 from dashboard.summaries import chart_of, summary_of
@@ -31,6 +32,15 @@ High is not bad: a rare but correct {one} is the most useful kind there is.
 **Suspicion** (0 to 1) asks only about the label: *how little does a probe that never saw this {one} believe its given
 label?* An odd {one} with a plain label has high LSI and low suspicion; a mislabelled one usually has both.
 Rank by LSI to find what the data set hinges on, by suspicion to find labels to check.
+"""
+READING_PAIRS = """
+**LSI** (Laplace sample information, in nats) asks: *how far would the belief about the two heads' weights move if this
+pair had been left out?* **Low** means that the other pairs already say the same. **High** means that nothing else says
+it: a rare scene, an unusual caption, or a caption of another image. High is not bad.
+
+**Suspicion** (0 to 1) asks only whether image and caption belong together: *how little do heads that never saw this
+pair match them, among all pairs?* With few pairs, or encoders that know little of each other, it is high for all:
+compare pairs with one another by it, and do not read it as a probability of being wrong.
 """
 
 
@@ -52,7 +62,7 @@ def render() -> None:
     with right:
         _cumulative(selection)
     with show.card("reading", "Reading the numbers"):
-        st.markdown(READING.format(one=selection.data.nouns[0]))
+        st.markdown(READING_PAIRS if selection.data.pairs else READING.format(one=selection.data.nouns[0]))
 
 
 def _headlines(selection: Selection) -> None:
@@ -72,9 +82,9 @@ def _headlines(selection: Selection) -> None:
         ),
         (
             "suspects",
-            "Suspected mislabels",
+            "Suspected mismatches" if selection.data.pairs else "Suspected mislabels",
             words.count(suspected),
-            f"suspicion > {DOUBT}, another label suggested",
+            "matched less than by chance" if selection.data.pairs else f"suspicion > {DOUBT}, another label suggested",
         ),
         ("reviewed", "Reviewed", words.count(reviewed), f"{words.count(shown - reviewed)} undecided"),
     ]
@@ -113,6 +123,8 @@ def _long_tail(selection: Selection) -> None:
 
 def _classes(selection: Selection) -> None:
     data, mask = selection.data, selection.mask_any_lsi
+    if no_classes(data):
+        return
     summary = summary_of(selection)
     shown = summary
     if len(summary) > MOST_VIOLINS:
@@ -139,7 +151,9 @@ def _most_informative(selection: Selection) -> None:
     highest = np.argpartition(-scores, most - 1)[:most]
     rows = undecided[highest[np.argsort(-scores[highest], kind="stable")]]
     with show.card(
-        "strip", "Most informative, undecided", f"Given label → what the other {data.nouns[1]} suggest. Click to open."
+        "strip",
+        "Most informative, undecided",
+        "Click to open." if data.pairs else f"Given label → what the other {data.nouns[1]} suggest. Click to open.",
     ):
         tiles = [Section([Group(rows, columns=STRIP)])]
         event = gallery(data, selection.frame, tiles, key="overview_strip", tile_pixels=118, framed=False)

@@ -14,6 +14,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.components import rounds
+from dashboard.components.pair_panel import CAPTION_WRONG
 from dashboard.components.ranking import order
 from dashboard.components.review import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
 from dashboard.components.reviewer import reviewer_name
@@ -35,6 +36,12 @@ QUEUES = {
     "Suspicion": Queue("suspicion", False, "Every label, the most doubtful first."),
     "LSI": Queue("lsi", False, "The most informative first: rare, odd or wrongly labelled."),
 }
+#: What to say about the same queues of image–caption pairs.
+ABOUT_PAIRS = {
+    "Suspects": "Image and caption match less than chance would have it.",
+    "Suspicion": "Every pair, the worst match first.",
+    "LSI": "The most informative first: rare, odd or wrongly paired.",
+}
 
 
 def render() -> None:
@@ -51,7 +58,8 @@ def render() -> None:
             label_visibility="collapsed",
         )
         queue = QUEUES[by or "Suspects"]
-        st.html(f'<span class="lsi-count">{queue.about}</span>', width="stretch")
+        about = ABOUT_PAIRS[by or "Suspects"] if data.pairs else queue.about
+        st.html(f'<span class="lsi-count">{about}</span>', width="stretch")
         rounds.button(data)
         reviewer = reviewer_name()
     rounds.last_round(data)
@@ -82,8 +90,11 @@ def render() -> None:
             "remaining": len(waiting),
             "acknowledged": outcome.acknowledged,
             "conflicts": outcome.conflicts,
-            "labels": data.classes,
-            "explains": f"Class probabilities of a probe trained without this {data.nouns[0]}.",
+            "labels": [] if data.pairs else data.classes,
+            "explains": "Do image and caption belong together?"
+            if data.pairs
+            else f"Class probabilities of a probe trained without this {data.nouns[0]}.",
+            "wrong": CAPTION_WRONG if data.pairs else "",
             "finished": f"Nothing left in this queue: every {data.nouns[0]} that it and the filters keep is decided. "
             "Z takes the last decision back.",
         },

@@ -16,6 +16,7 @@ from dashboard.jobs import Job
 from dashboard.run_request import BUNDLED, PATHS, SPLITS, TEXTS, WITH_FEATURES, Kind, RunRequest
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStore
+from lsi_engine.samples.sample_set import Modality
 
 STAGES = {
     "": "Starting",
@@ -165,7 +166,7 @@ def _resume(name: str) -> None:
 def _start() -> None:
     with show.card("start", "Start a run", "It runs as a process of its own on the machine of this dashboard."):
         kind = _kind()
-        chosen = corruption_choice("text" if kind in TEXTS else "features" if kind in WITH_FEATURES else "image")
+        chosen = corruption_choice(_modality(kind))
         with st.form("new_run", border=False):
             fields: dict[str, Any] = {}
             if kind == "features":
@@ -174,22 +175,30 @@ def _start() -> None:
                 )
             elif kind in TEXTS or kind == "table":
                 fields |= _text_fields(kind)
+            elif kind == "pairs":
+                fields |= _pair_fields() | _image_fields(kind)
             elif kind not in BUNDLED:
                 fields |= _image_fields(kind)
             fields["name"] = st.text_input("Name of the run", placeholder="letters, digits, . _ -")
             fields["corruptions"] = corruption_fields(chosen)
             with st.expander("Settings"):
-                fields |= _settings()
+                fields |= _pair_settings() if kind == "pairs" else _settings()
             if st.form_submit_button("Start", type="primary"):
                 _submit(RunRequest(kind=kind, **fields))
         for problem in st.session_state.pop("start_problems", []):
             st.error(words.markdown(problem))
 
 
+def _modality(kind: Kind) -> Modality:
+    if kind == "pairs":
+        return "pairs"
+    return "text" if kind in TEXTS else "features" if kind in WITH_FEATURES else "image"
+
+
 def _kind() -> Kind:
     """What the reader wants to score."""
-    groups = {"images": "Image folder", "published": "Published set", "texts": "Texts", "table": "Table"}
-    groups |= {"features": "Feature file", "digits": "Digits"}
+    groups = {"images": "Image folder", "published": "Published set", "texts": "Texts", "pairs": "Image–caption pairs"}
+    groups |= {"table": "Table", "features": "Feature file", "digits": "Digits"}
     group = st.segmented_control(
         "Source", list(groups), format_func=lambda key: groups[key], default="images", required=True, key="new_kind"
     )
@@ -249,6 +258,22 @@ def _image_fields(kind: Kind) -> dict[str, Any]:
             fields["label_field"] = st.text_input("Header field of the label", placeholder="ViewPosition")
             fields["labels_csv"] = st.text_input("CSV of path,label[,split,group]")
     return fields
+
+
+def _pair_fields() -> dict[str, Any]:
+    left, right = st.columns(2)
+    with left:
+        images = st.text_input("Folder of images", placeholder="/data/coco/val2017", key="pair_images")
+        encoder = st.selectbox("Text encoder", ["minilm", "tfidf", "bert-base-uncased"], accept_new_options=True)
+    with right:
+        captions = st.selectbox("Captions of an image", ["all", "first"], help="A pair for each, or for the first only")
+        instances = st.text_input("COCO's instances_*.json", help="Optional: labels pairs by what the image shows")
+    return {"images": images, "encoder": encoder, "captions": captions, "instances": instances}
+
+
+def _pair_settings() -> dict[str, Any]:
+    decay = st.number_input("Weight decay", value=0.3, min_value=0.0, format="%g", step=0.1)
+    return {"hessian": "diag", "weight_decay": float(decay), "feature_scaling": "unit"}
 
 
 def _text_fields(kind: Kind) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample, review_sample
 from dashboard.components.media import image_url, is_pixel_art
 from dashboard.components.neighbours import missing_features, nearest_typical
+from dashboard.components.pair_panel import pair_facts, pair_picture
 from dashboard.components.probabilities import probability_bars
 from dashboard.components.ranking import percentile, ranked, rankings
 from dashboard.components.text_panel import text_panel
@@ -110,7 +111,9 @@ def _picture(selection: Selection, row: int) -> None:
     data, sample = selection.data, selection.frame.iloc[row]
     sample_id = str(sample["sample_id"])
     with st.container(key="sample_stage"):
-        if data.run.modality == "image":
+        if data.pairs:
+            pair_picture(data, sample)
+        elif data.run.modality == "image":
             alt = words.escape(f"{data.nouns[0]} {sample_id}, labelled {sample['label']}")
             source = words.escape(image_url(data.run, sample_id, "full"))
             fit = "scale-down" if is_pixel_art(data.run) else "contain"
@@ -132,8 +135,14 @@ def _facts(selection: Selection, row: int) -> None:
     suggested = sample["suggested_label"]
     given = f"Given: {sample['label']}"
     title = given if pd.isna(suggested) else f"{given} · Suggested: {suggested}"
-    with show.card("sample_facts", title, f"Class probabilities of a probe trained without this {data.nouns[0]}."):
-        probability_bars(data, np.asarray(data.run.probabilities()[row]))
+    sentence = f"Class probabilities of a probe trained without this {data.nouns[0]}."
+    if data.pairs:
+        title, sentence = "Do image and caption belong together?", ""
+    with show.card("sample_facts", title, sentence):
+        if data.pairs:
+            pair_facts(data, selection.frame, row)
+        else:
+            probability_bars(data, np.asarray(data.run.probabilities()[row]))
         if st.button("Review this one", icon=":material/rate_review:", key="sample_review"):
             review_sample(str(sample["sample_id"]))
         _scores(selection.frame, row)
@@ -167,7 +176,7 @@ def _neighbours(selection: Selection, row: int) -> None:
             st.caption(words.markdown(f"Not available: {reason}"))
             return
         labels = [str(sample["label"])]
-        probable = data.classes[int(np.argmax(data.run.probabilities()[row]))]
+        probable = labels[0] if data.pairs else data.classes[int(np.argmax(data.run.probabilities()[row]))]
         for other in (sample["suggested_label"], probable):
             if not pd.isna(other) and str(other) not in labels:
                 labels.append(str(other))

@@ -17,6 +17,7 @@ from lsi_engine.cli.compute import (
     plain,
     prior_precision,
 )
+from lsi_engine.cli.corruptions import asked_for
 from lsi_engine.cli.text_sources import Pooling, encoder_settings
 
 
@@ -77,6 +78,10 @@ def compute_pairs(
     name: Annotated[str | None, typer.Option(help="Name of the run; made from the file when not given.")] = None,
     swap_captions: Annotated[float, typer.Option(help="Share of the captions to swap on purpose.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the swaps.")] = 0,
+    corrupt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND:key=value,…", help="Damage on purpose; `lsi corruptions` lists the kinds."),
+    ] = None,
 ) -> None:
     """Score pairs of images and captions: each is really left out of two contrastive heads and they are trained on."""
     from lsi_engine.runs.store import RunConfig
@@ -89,6 +94,7 @@ def compute_pairs(
     }
     source = {"kind": "image_text_pairs", "path": str(file.resolve()), "root": str(images.resolve())}
     source |= {"captions": captions.value} | {key: value for key, value in optional.items() if value is not None}
+    ((_, asked),) = asked_for(0.0, seed, corrupt or [], None)
     swaps = {"kind": "swap_captions", "rate": swap_captions, "seed": seed}
     config = RunConfig(
         name=name or plain(file.name.split(".")[0]),
@@ -98,7 +104,7 @@ def compute_pairs(
             "image": extractor_settings(backbone, weights, image_size),
             "text": encoder_settings(encoder, pooling, None),
         },
-        corruption=[swaps] if swap_captions else [],
+        corruption=[*([swaps] if swap_captions else []), *asked],
         feature_scaling=feature_scaling.value,
         weight_decay=weight_decay,
         hessian=hessian.value,

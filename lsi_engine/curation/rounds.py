@@ -17,7 +17,12 @@ TAIL_PERCENTILE = 99
 
 
 def suspected(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """``(N,)`` bool: suspicion above ``DOUBT`` and a suggested label that differs from the given one."""
+    """``(N,)`` bool: suspicion above ``DOUBT`` and a suggested label that differs from the given one.
+
+    A pair, which competes with all others, is suspected when its two sides match less than chance would have it.
+    """
+    if "suggested_pair" in frame:
+        return frame["loo_probability"].to_numpy() < 1 / len(frame)
     return (frame["suspicion"].to_numpy() > DOUBT) & frame["suggested_label"].notna().to_numpy()
 
 
