@@ -276,6 +276,7 @@ def test_images_from_another_folder_are_planted_under_random_labels(images: Samp
     assert len(planted) == 12
     assert set(planted["label"]) <= {"cat", "dog", "ship"}
     assert set(planted["true_label"]) == {""}
+    assert set(planted["corruption"]) == {"outliers"}
     assert planted["corrupted"].all()
     for row in planted.itertuples():
         assert open_media(after.source, row.media).tobytes() == Image.open(other / row.name).tobytes()

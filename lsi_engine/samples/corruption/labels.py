@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
-from lsi_engine.samples.corruption.record import before, chosen, class_list, generator, record, share
+from lsi_engine.samples.corruption.record import begun, chosen, class_list, generator, record, share
 from lsi_engine.samples.sample_set import SampleSet
 
 
@@ -121,7 +121,7 @@ def _read_matrix(path: Path) -> dict[str, dict[str, float]]:
 
 def relabelled(samples: SampleSet, rows: NDArray[np.int64], labels: NDArray[Any], what: str) -> SampleSet:
     """``samples`` with ``labels (n,)`` at ``rows (n,)``, recorded as ``what``."""
-    table = before(samples.table)
+    table = begun(samples.table)
     values = np.array(table["label"], dtype=object)
     values[rows] = labels
     table["label"] = pd.Series(values, index=table.index, dtype="str")

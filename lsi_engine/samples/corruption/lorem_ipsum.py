@@ -10,7 +10,7 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.planted import plant
-from lsi_engine.samples.corruption.record import before, chosen, generator, record
+from lsi_engine.samples.corruption.record import begun, chosen, generator, record
 from lsi_engine.samples.damage import sample_seed
 from lsi_engine.samples.media import content_key
 from lsi_engine.samples.sample_set import SampleSet, opaque_id
@@ -57,7 +57,7 @@ def lorem_ipsum(
         return plant(samples, pd.DataFrame(added, dtype="str"), "lorem_ipsum", None)
     if "true_content" not in table:
         table["true_content"] = table["content"]
-    table = before(table)
+    table = begun(table)
     given = table["label"].tolist()
     for row, label, text in zip(rows, labels, written, strict=True):
         given[row], texts[row], contents[row] = label, text, content_key(text.encode())

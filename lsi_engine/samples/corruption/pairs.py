@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lsi_engine.errors import InputError
-from lsi_engine.samples.corruption.record import before, chosen, generator, record
+from lsi_engine.samples.corruption.record import begun, chosen, generator, record
 from lsi_engine.samples.image_text_pairs import pair_content
 from lsi_engine.samples.sample_set import SampleSet
 
@@ -39,4 +39,4 @@ def swap_captions(samples: SampleSet, rate: float = 0.1, seed: int = 0) -> Sampl
         texts[row], contents[row] = text, pair_content(images[row], text)
     for name, values in (("text", texts), ("content", contents)):
         table[name] = pd.Series(values, index=table.index, dtype="str")
-    return samples.with_table(record(before(table), rows, "swap_captions"))
+    return samples.with_table(record(begun(table), rows, "swap_captions"))

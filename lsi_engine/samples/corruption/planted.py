@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.images import derived, require_images
-from lsi_engine.samples.corruption.record import chosen, generator, level, record, share
+from lsi_engine.samples.corruption.record import begun, chosen, generator, level, record, share
 from lsi_engine.samples.folder import files_below
 from lsi_engine.samples.media import UnreadableMedia, content_key, identify, outside, read_file
 from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
@@ -101,10 +101,9 @@ def outliers(samples: SampleSet, folder: str | Path, rate: float = 0.01, seed: i
 
 def plant(samples: SampleSet, added: pd.DataFrame, what: str, features: NDArray[np.floating] | None) -> SampleSet:
     """``samples`` with the rows of ``added`` behind them, recorded as ``what``."""
-    before = samples.table.drop(columns="corrupted", errors="ignore")
+    before = begun(samples.table).drop(columns="corrupted", errors="ignore")
     if "position" not in before:
         before = before.assign(position=np.arange(len(before)))
-    before = before.assign(true_label=before.get("true_label", before["label"]))
     added = added.drop(columns="corrupted", errors="ignore").assign(
         position=-1, true_label=added.get("true_label", added["label"])
     )

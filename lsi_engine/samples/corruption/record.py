@@ -106,7 +106,7 @@ def chosen(samples: SampleSet, rate: Any, classes: Any, random: np.random.Genera
     return eligible[random.choice(len(eligible), size=round(share(rate) * len(eligible)), replace=False)]
 
 
-def before(table: pd.DataFrame) -> pd.DataFrame:
+def begun(table: pd.DataFrame) -> pd.DataFrame:
     """``table`` with ``true_label`` and ``corruption`` as they are before the first corruption, or as they stand."""
     table = table.copy()
     if "true_label" not in table:
@@ -123,7 +123,7 @@ def record(table: pd.DataFrame, rows: NDArray[Any], what: str) -> pd.DataFrame:
     The first word of ``what`` is the corruption's kind. Where the label is the true one (again), what was done to
     labels did nothing in the end and is taken out.
     """
-    table = before(table)
+    table = begun(table)
     done = np.array(table["corruption"], dtype=object)
     touched = np.zeros(len(table), dtype=bool)
     touched[rows] = True
