@@ -14,6 +14,10 @@ from lsi_engine.errors import InputError
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import RunStore
 
+#: Share of the typical distance √(2D) of two unrelated samples below which a pair counts as duplicates.
+DUPLICATE = 0.2
+MOST_DUPLICATES = 12
+
 
 @dataclass(frozen=True)
 class _Space:
@@ -60,6 +64,25 @@ def _nearest(folder: str, fingerprint: str, row: int, code: int, count: int) -> 
     distance = space.squares[candidates] - 2 * (space.points[candidates] @ space.points[row])
     near = np.argpartition(distance, min(count, len(distance) - 1))[:count] if len(distance) else candidates
     return [int(n) for n in candidates[near[np.argsort(distance[near], kind="stable")]]]
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _duplicates(folder: str, fingerprint: str, row: int) -> list[int]:
+    space = _space(folder, fingerprint)
+    if isinstance(space, str):
+        return []
+    distance = space.squares + space.squares[row] - 2 * (space.points @ space.points[row])
+    distance[row] = np.inf
+    near = np.flatnonzero(distance <= DUPLICATE**2 * 2 * space.points.shape[1])
+    return [int(n) for n in near[np.argsort(distance[near], kind="stable")][:MOST_DUPLICATES]]
+
+
+def near_duplicates(data: RunData, row: int) -> list[int]:
+    """Rows of the samples within ``DUPLICATE`` of the typical distance of two unrelated ones, nearest first.
+
+    The pairs that :func:`lsi_engine.near_duplicate_groups` joins; empty when the run's features are gone.
+    """
+    return _duplicates(str(data.run.path), data.run.fingerprint, row)
 
 
 def nearest_typical(data: RunData, row: int, label: str, count: int = 4) -> list[int]:

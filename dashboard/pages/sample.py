@@ -10,12 +10,12 @@ from dashboard import show, words
 from dashboard.components.assets import text_of
 from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample, review_sample
-from dashboard.components.media import image_url, is_pixel_art
-from dashboard.components.neighbours import missing_features, nearest_typical
+from dashboard.components.neighbours import missing_features, near_duplicates, nearest_typical
 from dashboard.components.pair_panel import pair_facts, pair_picture
 from dashboard.components.probabilities import probability_bars
 from dashboard.components.ranking import percentile, ranked, rankings
 from dashboard.components.text_panel import text_panel
+from dashboard.components.viewer import viewer
 from dashboard.data import RunData
 from dashboard.selection import Selection, current_selection
 from lsi_engine.curation import Decisions
@@ -30,6 +30,9 @@ ORIGIN = {
     "duplicate_of": "Copy of",
     "planted": "Planted on purpose",
 }
+
+#: Samples of the same group that are shown.
+MATES = 24
 
 
 def render() -> None:
@@ -53,6 +56,7 @@ def render() -> None:
     with right:
         _facts(selection, row)
     _neighbours(selection, row)
+    _alike(selection, row)
     left, right = st.columns(2, gap="small")
     with left:
         _history(data, sample_id)
@@ -109,21 +113,11 @@ def _steps(selection: Selection, rows: np.ndarray, row: int) -> None:
 
 def _picture(selection: Selection, row: int) -> None:
     data, sample = selection.data, selection.frame.iloc[row]
-    sample_id = str(sample["sample_id"])
     with st.container(key="sample_stage"):
         if data.pairs:
             pair_picture(data, sample)
         elif data.run.modality == "image":
-            alt = words.escape(f"{data.nouns[0]} {sample_id}, labelled {sample['label']}")
-            source = words.escape(image_url(data.run, sample_id, "full"))
-            fit = "scale-down" if is_pixel_art(data.run) else "contain"
-            st.html(
-                '<div style="background:#1f2227;border-radius:12px;padding:14px;color:#d5dae0;font-size:.85rem">'
-                f'<div style="margin-bottom:10px">{words.escape(sample_id)}</div>'
-                f'<a href="{source}" target="_blank" title="Open in full size in a new tab">'
-                f'<img src="{source}" alt="{alt}" style="display:block;width:100%;max-height:66vh;object-fit:{fit};'
-                'border-radius:4px"></a></div>'
-            )
+            viewer(data, row, _compared(selection, row))
         elif "text" in selection.frame:
             text_panel(data, row, sample)
         else:
@@ -167,23 +161,48 @@ def _scores(frame: pd.DataFrame, row: int) -> None:
     )
 
 
-def _neighbours(selection: Selection, row: int) -> None:
+def _compared(selection: Selection, row: int) -> list[str]:
+    """The given label, and the suggested one or else the most probable, where it is another."""
     data, sample = selection.data, selection.frame.iloc[row]
+    labels = [str(sample["label"])]
+    probable = labels[0] if data.pairs else data.classes[int(np.argmax(data.run.probabilities()[row]))]
+    for other in (sample["suggested_label"], probable):
+        if not pd.isna(other) and str(other) not in labels:
+            labels.append(str(other))
+    return labels[:2]
+
+
+def _alike(selection: Selection, row: int) -> None:
+    """Near-duplicates, and the samples of the same group (patient), where there are any."""
+    data, frame = selection.data, selection.frame
+    group = str(frame["group"].iloc[row]) if "group" in frame else ""
+    mates = np.flatnonzero((frame["group"] == group).to_numpy()) if group else np.zeros(0, dtype=int)
+    lists = (
+        (near_duplicates(data, row), "Near duplicates: closer than a re-encoded or slightly cropped copy would be"),
+        (mates[mates != row][:MATES], f"Same group: {group}"),
+    )
+    sections = [Section([Group(np.asarray(rows, dtype=int), caption, 12)]) for rows, caption in lists if len(rows)]
+    if not sections:
+        return
+    sentence = f"Other {data.nouns[1]} that vouch for this one, or leak from one split into another."
+    with show.card("sample_alike", "Near duplicates and group", sentence):
+        event = gallery(data, frame, sections, key="sample_alike_tiles", tile_pixels=84, framed=False)
+        if event.opened:
+            open_sample(event.opened)
+
+
+def _neighbours(selection: Selection, row: int) -> None:
+    data = selection.data
     reason = missing_features(data)
     sentence = "Typical means: in the lower half of its class by LSI. Near means: alike to the probe, by its features."
     with show.card("sample_near", "Nearest typical samples", sentence):
         if reason:
             st.caption(words.markdown(f"Not available: {reason}"))
             return
-        labels = [str(sample["label"])]
-        probable = labels[0] if data.pairs else data.classes[int(np.argmax(data.run.probabilities()[row]))]
-        for other in (sample["suggested_label"], probable):
-            if not pd.isna(other) and str(other) not in labels:
-                labels.append(str(other))
         near = 3 if data.run.modality == "text" else 6
         groups = [
             Group(np.array(nearest_typical(data, row, label, near), dtype=int), f"Nearest typical {label}", near)
-            for label in labels[:2]
+            for label in _compared(selection, row)
         ]
         event = gallery(data, selection.frame, [Section(groups)], key="sample_neighbours", framed=False)
         if event.opened:
@@ -201,6 +220,7 @@ def _history(data: RunData, sample_id: str) -> None:
                 "When (UTC)": event["at"][:19].replace("T", " "),
                 "Who": event["reviewer"],
                 "What": event["action"] + (f" → {event['new_label']}" if event["new_label"] else ""),
+                "In run": event["carried_from"] or data.run.name,
                 "Note": event["note"],
                 "": "withdrawn" if event["withdrawn"] else "",
             }

@@ -1,0 +1,70 @@
+"""The sample's page in a browser: the viewer zooms, inverts and keeps pictures in step; duplicates are named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import Served, visit
+from playwright.sync_api import Page, expect
+
+from dashboard.components.neighbours import DUPLICATE
+from lsi_engine.runs.sources import features_of
+from lsi_engine.runs.store import RunStore
+
+pytestmark = pytest.mark.browser
+TRANSFORMS = "panes => [...panes.querySelectorAll('img')].map(image => image.style.transform)"
+
+
+def test_the_viewer_zooms_inverts_and_keeps_pictures_in_step(served: Served, page: Page) -> None:
+    run = RunStore(served.cache).open("digits-flipped")
+    doubted = run.scores().sort_values("suspicion", ascending=False).iloc[0]
+    visit(page, f"{served.address}/sample?run=digits-flipped&sample={doubted['sample_id']}")
+    viewer = page.locator(".viewer")
+    expect(viewer.locator(".pane img")).to_have_count(1)
+    expect(viewer).to_have_attribute("data-zoom", "1.00")
+    viewer.get_by_role("button", name=f"Beside typical {doubted['label']}").click()
+    viewer.get_by_role("button", name=f"Beside typical {doubted['suggested_label']}").click()
+    expect(viewer.locator(".pane img")).to_have_count(3)
+    expect(viewer.locator(".pane a")).to_have_count(2)
+    page.wait_for_function("[...document.querySelectorAll('.pane img')].every(image => image.naturalWidth > 0)")
+    viewer.get_by_role("button", name="Zoom in").click()
+    viewer.get_by_role("button", name="Zoom in").click()
+    expect(viewer).to_have_attribute("data-zoom", "1.96")
+    panes = viewer.locator(".panes")
+    before = panes.evaluate(TRANSFORMS)
+    assert len(set(before)) == 1, "three pictures of one size lie alike"
+    box = viewer.locator(".pane").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 130, box["y"] + 80, steps=3)
+    page.mouse.up()
+    moved = panes.evaluate(TRANSFORMS)
+    assert len(set(moved)) == 1
+    assert moved != before
+    panes.focus()
+    page.keyboard.press("i")
+    picture = viewer.locator(".pane img").first
+    assert "invert(1)" in picture.evaluate("image => image.style.filter")
+    viewer.get_by_label("Contrast").fill("200")
+    assert "contrast(200%)" in picture.evaluate("image => image.style.filter")
+    viewer.get_by_role("button", name="1:1").click()
+    expect(viewer.locator(".said")).to_have_text("100 %")
+
+
+def test_near_duplicates_are_shown(served: Served, page: Page) -> None:
+    run = RunStore(served.cache).open("digits")
+    features = np.asarray(features_of(run, served.cache), dtype=np.float64)
+    scale = features.std(axis=0)
+    points = (features - features.mean(axis=0)) / np.where(scale > 0, scale, 1)
+    squares = (points**2).sum(axis=1)
+    distance = squares[:, None] + squares[None] - 2 * points @ points.T
+    np.fill_diagonal(distance, np.inf)
+    close = distance <= DUPLICATE**2 * 2 * points.shape[1]
+    row = int(close.sum(axis=1).argmax())
+    assert close[row].any()
+    ids = run.scores()["sample_id"]
+    visit(page, f"{served.address}/sample?run=digits&sample={ids[row]}")
+    card = page.locator(".st-key-card_sample_alike")
+    expect(card.locator(".tile").first).to_have_attribute("data-id", ids[int(distance[row].argmin())])
+    expect(card.locator(".tile")).to_have_count(min(int(close[row].sum()), 12))
