@@ -21,6 +21,8 @@ from lsi_engine.progress import Progress, silent
 WORD = re.compile(r"\w{2,}")
 #: In a corpus of at least this many texts, a word that only one of them has is left out.
 LARGE_CORPUS = 1000
+#: Directions whose singular value is below this share of the largest are left out.
+LEAST_SINGULAR = 1e-3
 MODEL_FILE = "tfidf.safetensors"
 
 
@@ -47,7 +49,7 @@ class TfidfExtractor:
     cache_folder
         The cache that holds the features.
     components
-        D, the number of singular directions; fewer where the corpus has not as many words or texts.
+        D, the number of singular directions; fewer where the corpus has not as many (its rank).
     vocabulary
         The number of words that are used at most, the most frequent ones.
     seed
@@ -74,7 +76,13 @@ class TfidfExtractor:
         self.components, self.vocabulary, self.seed = components, vocabulary, seed
         corpus = hashlib.blake2b("\n".join(contents).encode(), digest_size=16).hexdigest()
         self.key = extractor_key(
-            f"tfidf-{components}", corpus=corpus, vocabulary=vocabulary, seed=seed, words=WORD.pattern, sublinear=True
+            f"tfidf-{components}",
+            corpus=corpus,
+            vocabulary=vocabulary,
+            seed=seed,
+            words=WORD.pattern,
+            sublinear=True,
+            least_singular=LEAST_SINGULAR,
         )
         self.file = Path(cache_folder) / "features" / self.key / MODEL_FILE
         self._fitted: tuple[Any, NDArray[np.float32]] | None = None
@@ -124,7 +132,9 @@ class TfidfExtractor:
             raise InputError("the texts have only one word among them; TF-IDF needs two at least")
         rank = min(self.components, *weights.shape)
         svd = TruncatedSVD(rank, random_state=self.seed).fit(weights)
-        directions = np.ascontiguousarray(svd.components_, dtype=np.float32)
+        # Beyond the corpus' rank there is only rounding, which standardising would make as large as what is real.
+        real = svd.singular_values_ > LEAST_SINGULAR * svd.singular_values_[0]
+        directions = np.ascontiguousarray(svd.components_[real], dtype=np.float32)
         self._write(vectorizer, directions)
         return vectorizer, directions
 

@@ -65,6 +65,16 @@ def test_word_parts_add_up_to_the_linear_function(tmp_path: Path) -> None:
         assert sum(parts.values()) == pytest.approx(float(extractor.forward([text])[0] @ direction), abs=1e-5)
 
 
+def test_directions_beyond_the_rank_are_left_out(tmp_path: Path) -> None:
+    """30 texts of 12 words that only say three different things: three directions, whatever was asked for."""
+    kinds = ["good film plot cast", "bad dull boring slow", "parcel late again sorry"]
+    samples = samples_of(tmp_path, kinds * 10)
+    extractor = tfidf(samples, tmp_path)
+    assert extractor.dimension == 3
+    spread = extractor.forward(kinds).std(axis=0)
+    assert spread.min() > 1e-2
+
+
 def test_tfidf_is_fitted_once_and_read_again(tmp_path: Path) -> None:
     samples = samples_of(tmp_path, CORPUS)
     first = tfidf(samples, tmp_path)
