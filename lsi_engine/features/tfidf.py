@@ -21,6 +21,8 @@ from lsi_engine.progress import Progress, silent
 WORD = re.compile(r"\w{2,}")
 #: In a corpus of at least this many texts, a word that only one of them has is left out.
 LARGE_CORPUS = 1000
+#: The directions that are used when nothing is said: so many, and so many texts for each.
+MOST_COMPONENTS, TEXTS_A_COMPONENT = 256, 8
 #: Directions whose singular value is below this share of the largest are left out.
 LEAST_SINGULAR = 1e-3
 MODEL_FILE = "tfidf.safetensors"
@@ -49,7 +51,8 @@ class TfidfExtractor:
     cache_folder
         The cache that holds the features.
     components
-        D, the number of singular directions; fewer where the corpus has not as many (its rank).
+        D, the number of singular directions; fewer where the corpus has not as many (its rank). When not given, 256
+        or an eighth of the texts, whichever is less: a probe on nearly as many features as texts learns them by heart.
     vocabulary
         The number of words that are used at most, the most frequent ones.
     seed
@@ -64,11 +67,13 @@ class TfidfExtractor:
         contents: Sequence[str],
         cache_folder: Path,
         *,
-        components: int = 256,
+        components: int | None = None,
         vocabulary: int = 20_000,
         seed: int = 0,
         progress: Progress = silent,
     ) -> None:
+        if components is None:
+            components = min(MOST_COMPONENTS, max(len(texts) // TEXTS_A_COMPONENT, 2))
         for name, value, least in (("components", components, 2), ("vocabulary", vocabulary, 2), ("seed", seed, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"tfidf: {name} must be a whole number, {least} or greater, not {value!r}")
