@@ -17,6 +17,7 @@ from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import Kind, map_folder, stored
 from lsi_engine.runs.store import Run, RunStore
+from lsi_engine.runs.sweep import Sweep, sweep_of
 
 #: What people call one sample, by modality (singular, plural).
 NOUNS = {
@@ -150,6 +151,18 @@ def clean_twin(data: RunData) -> RunData | None:
         if _facts(run).get("dataset_fingerprint") == data.dataset and run.config.model_dump(exclude=same) == wanted:
             return open_run(run.name)
     return None
+
+
+def sweep(data: RunData) -> Sweep | None:
+    """The runs that differ from this one in one setting of their corruption alone; None when there is none."""
+    store = RunStore()
+    stored = tuple((run.name, run.fingerprint) for run in store.runs() if run.complete and run.config.corruption)
+    return _sweep(str(data.run.path), stored)
+
+
+@st.cache_data(max_entries=12, show_spinner=False)
+def _sweep(folder: str, stored: tuple[tuple[str, str], ...]) -> Sweep | None:
+    return sweep_of(Run(Path(folder)), RunStore())
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)

@@ -8,7 +8,8 @@ import streamlit as st
 from dashboard import show, theme, words
 from dashboard.charts.detection import MEASURES, detection_curve, precision_at
 from dashboard.charts.groups import Group, compare_groups
-from dashboard.data import RunData, clean_twin, corrupted_runs, current_run, switch_run
+from dashboard.charts.sweep import class_shift
+from dashboard.data import RunData, clean_twin, corrupted_runs, current_run, sweep, switch_run
 from dashboard.state import current_view
 from dashboard.summaries import evaluation_of
 
@@ -22,6 +23,7 @@ def render() -> None:
     if "corrupted" not in data.frame:
         _offer_another(data)
         return
+    _shift(data)
     count = int(data.frame["corrupted"].sum())
     if count in (0, len(data.frame)):
         st.info("This run marks none, or all, of its samples as corrupted, so there is nothing to tell apart.")
@@ -52,6 +54,20 @@ def render() -> None:
     _distributions(data)
     with show.card("numbers", "All numbers", "Intervals: 95 % percentile bootstrap over samples."):
         _table(result.table())
+
+
+def _shift(data: RunData) -> None:
+    """How the classes move over the runs that differ from this one in one setting of the corruption."""
+    found = sweep(data)
+    if found is None:
+        return
+    names = ", ".join(found.runs.values())
+    with show.card(
+        "shift",
+        f"Classes by {found.setting.replace('_', ' ')}",
+        f"Median LSI of each class, bars from quartile to quartile. One run a value, otherwise alike: {names}.",
+    ):
+        show.figure(class_shift(found.table, found.setting, data.colours), "shift")
 
 
 def _offer_another(data: RunData) -> None:

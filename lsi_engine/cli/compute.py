@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from lsi_engine.cli.console import Bars, notes, out
-from lsi_engine.cli.corruptions import asked_for
+from lsi_engine.cli.corruptions import asked_for, show_sweep
 from lsi_engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -224,6 +224,8 @@ def compute_source(
     )
     for ending, steps in asked_for(settings.flip_labels, settings.seed, settings.corrupt or [], settings.sweep):
         carry_out(config.model_copy(update={"name": config.name + ending, "corruption": steps}))
+    if settings.sweep is not None:
+        show_sweep(config.name + ending)
 
 
 def carry_out(config: RunConfig) -> None:

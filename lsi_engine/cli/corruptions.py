@@ -21,6 +21,22 @@ def asked_for(
     return [("", steps)] if sweep is None else swept(steps, sweep)
 
 
+def show_sweep(name: str) -> None:
+    """Print the median LSI of each class at each value of the sweep that the run ``name`` belongs to."""
+    from lsi_engine.runs.store import RunStore
+    from lsi_engine.runs.sweep import sweep_of
+
+    store = RunStore()
+    found = sweep_of(store.open(name), store)
+    if found is None:
+        return
+    medians = found.table.pivot(index="label", columns="value", values="median")
+    table = Table(f"median LSI by {found.setting}", *map(str, medians.columns), box=None)
+    for label, row in medians.iterrows():
+        table.add_row(str(label).replace("[", r"\["), *(f"{value:.4g}" for value in row))
+    out.print(table)
+
+
 def list_corruptions(as_json: Json = False) -> None:
     """List every --corrupt KIND, its settings and what they are when not given."""
     from lsi_engine.samples.corruption import CORRUPTIONS
