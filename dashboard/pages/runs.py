@@ -176,7 +176,7 @@ def _start() -> None:
             elif kind in TEXTS or kind == "table":
                 fields |= _text_fields(kind)
             elif kind == "pairs":
-                fields |= _pair_fields() | _image_fields(kind)
+                fields |= _image_fields(kind) | _pair_fields()
             elif kind not in BUNDLED:
                 fields |= _image_fields(kind)
             fields["name"] = st.text_input("Name of the run", placeholder="letters, digits, . _ -")
