@@ -24,6 +24,7 @@ from lsi_engine.runs.pipeline import dataset_fingerprint, exclusive, score_and_s
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import Run, RunStore, replacing, write_json
+from lsi_engine.samples.corruption.record import restored
 from lsi_engine.samples.sample_set import Modality, SampleSet, skipped_table
 
 _ROUND = re.compile(r"(.*)-r(\d+)")
@@ -100,7 +101,7 @@ def corrected(run: Run, decided: pd.DataFrame) -> tuple[SampleSet, NDArray[np.bo
         )
     table["label"] = labels.astype("str").to_numpy()
     if "true_label" in table:
-        table["corrupted"] = (table["label"] != table["true_label"]).astype(bool)
+        table = restored(table)
     who = dict(zip(decided["sample_id"], decided["reviewer"], strict=True))
     gone = zip(table.loc[~kept, "name"].tolist(), table.loc[~kept, "sample_id"].tolist(), strict=True)
     dropped = skipped_table((name, f"dropped by {who[sample]} in run {run.name}") for name, sample in gone)

@@ -22,6 +22,7 @@ from lsi_engine.features.extract import extract
 from lsi_engine.features.pixels import PixelExtractor
 from lsi_engine.samples import SampleSet, UnreadableMedia, image_folder, open_media
 from lsi_engine.samples.corruption import CORRUPTIONS, apply
+from lsi_engine.samples.corruption.record import restored
 from lsi_engine.samples.corruption.specification import parse, swept
 from lsi_engine.samples.damage import KINDS, damaged
 
@@ -236,6 +237,15 @@ def test_damage_composes_in_order_and_with_flips(images: SampleSet) -> None:
 def test_references_that_are_no_damage_open_nothing(images: SampleSet, media: str) -> None:
     with pytest.raises(UnreadableMedia):
         open_media(images.source, media)
+
+
+def test_a_label_put_right_later_leaves_other_damage_on_record(images: SampleSet) -> None:
+    steps = [{"kind": "flip_labels", "rate": 1.0}, {"kind": "blur", "rate": 0.5}]
+    table = apply(images, steps).table
+    mended = restored(table.assign(label=table["true_label"]))
+    assert set(mended["corruption"]) == {"", "blur 3"}
+    assert mended["corrupted"].tolist() == (mended["corruption"] == "blur 3").tolist()
+    assert mended["corrupted"].sum() == 30
 
 
 def test_planted_copies_name_their_original(images: SampleSet, tmp_path: Path) -> None:

@@ -120,17 +120,26 @@ def begun(table: pd.DataFrame) -> pd.DataFrame:
 def record(table: pd.DataFrame, rows: NDArray[Any], what: str) -> pd.DataFrame:
     """``table`` with ``what`` added to ``corruption`` of ``rows`` (numbers or mask), ``corrupted`` brought up to date.
 
-    The first word of ``what`` is the corruption's kind. Where the label is the true one (again), what was done to
-    labels did nothing in the end and is taken out.
+    The first word of ``what`` is the corruption's kind. See :func:`restored` for labels that are right in the end.
     """
     table = begun(table)
     done = np.array(table["corruption"], dtype=object)
     touched = np.zeros(len(table), dtype=bool)
     touched[rows] = True
     done[touched] = [earlier + AND + what if earlier else what for earlier in done[touched]]
+    return restored(table.assign(corruption=pd.Series(done, index=table.index, dtype="str")))
+
+
+def restored(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` with ``corruption`` and ``corrupted`` as its labels are now; a blurred image stays blurred.
+
+    Where the label is the true one (again), what was done to labels is taken out.
+    """
+    table = begun(table)
+    done = np.array(table["corruption"], dtype=object)
     right = (table["label"] == table["true_label"]).to_numpy()
-    restored = right & (done != "")
-    done[restored] = [
-        AND.join(part for part in text.split(AND) if part.split(" ")[0] not in LABEL_KINDS) for text in done[restored]
+    mended = right & (done != "")
+    done[mended] = [
+        AND.join(part for part in text.split(AND) if part.split(" ")[0] not in LABEL_KINDS) for text in done[mended]
     ]
     return table.assign(corruption=pd.Series(done, index=table.index, dtype="str"), corrupted=~right | (done != ""))
