@@ -31,6 +31,8 @@ def button(data: RunData) -> None:
     if _GOING in st.session_state:
         _watch(data)
         return
+    if data.pairs:
+        return
     relabelled, dropped = pending(data.frame, decisions(data).latest())
     with st.popover("Score again", icon=":material/autorenew:", disabled=not relabelled + dropped, key="rescore_open"):
         name = next_name(data.run, RunStore())

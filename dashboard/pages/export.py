@@ -8,9 +8,10 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import show, words
+from dashboard.components.export_folder import export_folder
 from dashboard.data import RunData, current_run
-from lsi_engine.curation import FORMATS, CleanedSubset, CleaningRule, Decisions, clean, export_bytes, write_export
-from lsi_engine.curation.export import SUFFIX, Format
+from lsi_engine.curation import FORMATS, CleanedSubset, CleaningRule, Decisions, export_bytes, write_export
+from lsi_engine.curation.export import SUFFIX, Format, subset_of
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunStore
 
@@ -19,12 +20,16 @@ ABOUT: dict[Format, str] = {
     "json": "Provenance and one object a sample.",
     "parquet": "The same table, typed and small; provenance in the schema's metadata.",
     "indices": "Row numbers and final labels for torch.utils.data.Subset.",
+    "cleanlab": "Every sample with is_label_issue and label_score, as cleanlab's Datalab gives them.",
+    "coco": "Images, categories and one annotation an image.",
 }
 MEDIA_TYPE: dict[Format, str] = {
     "csv": "text/csv",
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
     "indices": "application/json",
+    "cleanlab": "text/csv",
+    "coco": "application/json",
 }
 
 
@@ -70,6 +75,16 @@ def _rule(data: RunData, decided: dict[str, int]) -> CleaningRule:
         disabled=not thin,
         help="Highest: the most informative. Samples that a reviewer kept or relabelled are always kept.",
     )
+    deduplicate = st.toggle(
+        "Keep one of near-duplicates", key="export_deduplicate", help="Samples so close that one says what all say."
+    )
+    balance = st.toggle("Thin every class to the smallest", key="export_balance", help="By LSI, from the end above.")
+    shares = [
+        place.number_input(
+            f"{name} part, %", 0, 49, 0, key=f"export_{name}", help="Groups and near-duplicates stay whole."
+        )
+        for place, name in zip(st.columns(2), ("Validation", "Test"), strict=True)
+    ]
     listed = st.toggle("List the dropped samples too", key="export_listed", help="Their final label is empty.")
     return CleaningRule(
         apply_decisions=apply,
@@ -77,6 +92,10 @@ def _rule(data: RunData, decided: dict[str, int]) -> CleaningRule:
         drop_suspicion=round(threshold, 2) if doubtful else None,
         keep_fraction=share / 100 if thin else None,
         keep_end="lowest" if end == "lowest" else "highest",
+        deduplicate=deduplicate,
+        balance=balance,
+        validation=shares[0] / 100,
+        test=shares[1] / 100,
         list_dropped=listed,
     )
 
@@ -87,7 +106,7 @@ def _subset(data: RunData, log: Decisions, rule: CleaningRule) -> CleanedSubset:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _cleaned(folder: str, fingerprint: str, version: int, rule: str, _data: RunData, _log: Decisions) -> CleanedSubset:
-    return clean(_data.frame, _log.latest(), CleaningRule.model_validate_json(rule))
+    return subset_of(_data.run, CleaningRule.model_validate_json(rule), RunStore().cache)
 
 
 def _counts(data: RunData, subset: CleanedSubset) -> None:
@@ -147,6 +166,8 @@ def _file(data: RunData, subset: CleanedSubset, rule: CleaningRule) -> None:
         st.success(f"Written: `{target}`")
     st.caption("The same bytes from the command line:")
     st.code(command(data.run.name, rule, chosen, target), language="bash")
+    if data.run.modality == "image":
+        export_folder(data, subset)
 
 
 def command(run: str, rule: CleaningRule, chosen: Format, target: Path) -> str:
@@ -160,6 +181,10 @@ def command(run: str, rule: CleaningRule, chosen: Format, target: Path) -> str:
         words_of_it += ["--drop-suspicion", repr(rule.drop_suspicion)]
     if rule.keep_fraction is not None:
         words_of_it += ["--keep-fraction", repr(rule.keep_fraction), "--keep-end", rule.keep_end]
+    for flag, wanted in (("--deduplicate", rule.deduplicate), ("--balance", rule.balance)):
+        words_of_it += [flag] if wanted else []
+    for option, share in (("--validation", rule.validation), ("--test", rule.test)):
+        words_of_it += [option, repr(share)] if share else []
     if rule.list_dropped:
         words_of_it.append("--list-dropped")
     return shlex.join(words_of_it)

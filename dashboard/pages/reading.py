@@ -26,8 +26,8 @@ CHOICES = {
 def render() -> None:
     selection = current_selection()
     data, readings = selection.data, readings_of(selection.data.run)
-    if data.run.modality != "image" and "text" not in data.frame:
-        st.info("This run scores features: there is nothing to read. Open a run on images or texts.")
+    if data.pairs or (data.run.modality != "image" and "text" not in data.frame):
+        st.info("There is nothing to label here: open a run on images or texts that have classes.")
         return
     studies = readings.studies()
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="reading_controls"):

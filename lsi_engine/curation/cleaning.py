@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
+import scipy.sparse.csgraph
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from lsi_engine.curation.decisions import digest
+from lsi_engine.curation.splits import split
 from lsi_engine.errors import InputError
 
 #: Columns of :meth:`CleanedSubset.frame`.
@@ -41,6 +45,11 @@ class CleaningRule(BaseModel):
     keep_end: Literal["highest", "lowest"] = Field(
         default="highest", description="which end of the LSI the kept share is taken from"
     )
+    deduplicate: bool = Field(default=False, description="keep one sample of each cluster of near-duplicates")
+    balance: bool = Field(default=False, description="thin every class to the smallest one's size, by LSI")
+    validation: float = Field(default=0, ge=0, lt=1, description="share of a validation part, groups kept whole")
+    test: float = Field(default=0, ge=0, lt=1, description="share of a test part, groups kept whole")
+    seed: int = Field(default=0, ge=0, description="of the parts")
     list_dropped: bool = Field(
         default=False, description="list the dropped samples in the file too, with an empty final label"
     )
@@ -66,7 +75,8 @@ class CleanedSubset:
         """Every sample of the run in the dataset's order, dropped ones included.
 
         Columns: ``index`` (int64, row in the dataset's own order, from 0), ``sample_id``, ``name``,
-        ``given_label``, ``final_label`` (empty when dropped), ``action`` (keep, relabel, drop), ``reason``.
+        ``given_label``, ``final_label`` (empty when dropped), ``action`` (keep, relabel, drop), ``reason``;
+        ``split`` (train, validation, test, empty when dropped) where the rule makes parts.
         """
         return self._frame.copy()
 
@@ -90,7 +100,9 @@ class CleanedSubset:
         return table.astype("int64")
 
 
-def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> CleanedSubset:
+def clean(
+    scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule, duplicates: NDArray[np.integer] | None = None
+) -> CleanedSubset:
     """Apply ``rule`` to a run.
 
     Parameters
@@ -103,8 +115,13 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
     rule
         A person's keep or relabel outranks suspicion and thinning; thinning comes last and works on final
         classes. Ties in LSI go to the earlier row.
+    duplicates
+        ``(N,)`` cluster of each sample (:func:`lsi_engine.runs.duplicates.duplicate_clusters`); needed by
+        ``rule.deduplicate``. Of a cluster the first sample stays that a person kept, else the first; parts of a
+        split keep clusters whole too.
 
-    Raises ``InputError`` when a column is missing.
+    Raises ``InputError`` when a column is missing, or the clusters where the rule needs them, or when the parts of a
+    split add up to everything.
     """
     missing = {"sample_id", "label", "lsi", "suspicion", "suggested_label"} - set(scores)
     if missing:
@@ -148,33 +165,77 @@ def clean(scores: pd.DataFrame, decisions: pd.DataFrame, rule: CleaningRule) -> 
         action[doubtful] = "drop"
         reason[doubtful] = [f"suspicion: rather {label}" for label in suggested[doubtful]]
 
+    if rule.deduplicate:
+        if duplicates is None:
+            raise InputError("leaving out near-duplicates needs their clusters")
+        order = np.lexsort((np.arange(len(ids)), ~settled, action == "drop"))
+        repeated = np.ones(len(ids), dtype=bool)
+        repeated[order[np.unique(duplicates[order], return_index=True)[1]]] = False
+        repeated &= ~settled & (action != "drop")
+        action[repeated], reason[repeated] = "drop", "near-duplicate of a kept sample"
+
+    lsi = scores["lsi"].to_numpy()
     if rule.keep_fraction is not None:
-        thinned = _beyond_fraction(scores["lsi"].to_numpy(), final, action != "drop", settled, rule)
+        share = rule.keep_fraction
+        # 0.1 * 30 is 3.0000000000000004 in binary: without the guard it would round up to 4.
+        thinned = _beyond(lsi, final, action != "drop", settled, rule, lambda size: math.ceil(share * size - 1e-9))
         action[thinned] = "drop"
         reason[thinned] = f"thinned: not among the {rule.keep_end} LSI of its class"
+
+    if rule.balance:
+        alive = action != "drop"
+        smallest = int(pd.Series(final[alive]).value_counts().min()) if alive.any() else 0
+        thinned = _beyond(lsi, final, alive, settled, rule, lambda size: smallest)
+        action[thinned] = "drop"
+        reason[thinned] = f"balanced: not among the {rule.keep_end} LSI of its class"
 
     final[action == "drop"] = ""
     frame = pd.DataFrame(
         dict(zip(FRAME_COLUMNS, (index, ids, names, given, final, action, reason), strict=True))
     ).astype(dict.fromkeys(FRAME_COLUMNS[1:], "str") | {"index": "int64"})
+    if rule.validation or rule.test:
+        frame["split"] = _parts(scores, final, action != "drop", rule, duplicates).astype("str")
     return CleanedSubset(rule, digest(decisions), tuple(sorted(stale)), tuple(sorted(unknown)), frame)
 
 
-def _beyond_fraction(
+def _parts(
+    scores: pd.DataFrame,
+    final: NDArray[np.object_],
+    alive: NDArray[np.bool_],
+    rule: CleaningRule,
+    duplicates: NDArray[np.integer] | None,
+) -> pd.Series:
+    """The part of each kept sample, empty for dropped ones; groups and near-duplicates are never torn apart."""
+    if rule.validation + rule.test >= 1:
+        raise InputError("the validation and test parts leave nothing to train on: their shares must add up to below 1")
+    rows = np.arange(len(scores))
+    edges = [(rows, len(rows) + pd.factorize(duplicates)[0])] if duplicates is not None else []
+    if "group" in scores:
+        named = scores["group"].astype("object").fillna("").to_numpy()
+        has = named != ""
+        edges.append((rows[has], 2 * len(rows) + pd.factorize(named[has])[0]))
+    start, end = (np.concatenate(side) for side in zip(*edges, strict=True)) if edges else (rows[:0], rows[:0])
+    graph = scipy.sparse.coo_matrix((np.ones(len(start)), (start, end)), shape=(3 * len(rows),) * 2)
+    cluster = scipy.sparse.csgraph.connected_components(graph, directed=False)[1][: len(rows)]
+    parts = np.full(len(scores), "", dtype=object)
+    parts[alive] = split(final[alive], cluster[alive], (rule.validation, rule.test), rule.seed)
+    return pd.Series(parts)
+
+
+def _beyond(
     lsi: NDArray[np.floating],
     label: NDArray[np.object_],
     alive: NDArray[np.bool_],
     settled: NDArray[np.bool_],
     rule: CleaningRule,
+    quota_of: Callable[[int], int],
 ) -> NDArray[np.bool_]:
-    """``(N,)`` bool: undecided samples outside the kept share of their class. Settled ones fill it first."""
-    assert rule.keep_fraction is not None
+    """``(N,)`` bool: undecided samples beyond the quota of their class, which settled ones fill first."""
     beyond = np.zeros(len(lsi), dtype=bool)
     order = np.argsort(lsi if rule.keep_end == "lowest" else -lsi, kind="stable")
     for name in sorted(set(label[alive])):
         members = order[(label[order] == name) & alive[order]]
-        # 0.1 * 30 is 3.0000000000000004 in binary: without the guard it would round up to 4.
-        quota = math.ceil(rule.keep_fraction * len(members) - 1e-9)
+        quota = quota_of(len(members))
         free = members[~settled[members]]
         beyond[free[max(quota - int(settled[members].sum()), 0) :]] = True
     return beyond

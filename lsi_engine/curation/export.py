@@ -5,6 +5,9 @@ csv        UTF-8, one row a sample. The last column, ``provenance``, holds the p
            row and nothing below: ``pandas.read_csv(path)`` and a spreadsheet open it as it is.
 json       ``{"provenance": {...}, "samples": [{...}, ...]}``
 parquet    the same table; provenance as JSON in the schema's metadata under ``lsi_provenance``
+cleanlab   CSV as cleanlab's ``Datalab.get_issues("label")``: ``is_label_issue, label_score, given_label,
+           predicted_label`` for every sample of the run, in its order, after ``index`` and ``sample_id``
+coco       JSON: ``images`` (``file_name`` is the sample's name), ``categories``, and one annotation an image
 indices    JSON for ``torch.utils.data.Subset``: ``{"provenance", "indices", "sample_ids", "final_labels"}``
 =========  ====================================================================================================
 
@@ -29,11 +32,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsi_engine.curation.cleaning import FRAME_COLUMNS, CleanedSubset
+from lsi_engine.curation.cleaning import FRAME_COLUMNS, CleanedSubset, CleaningRule, clean
+from lsi_engine.curation.decisions import Decisions
+from lsi_engine.curation.rounds import suspected
 from lsi_engine.errors import InputError
+from lsi_engine.progress import Progress, silent
+from lsi_engine.runs.duplicates import duplicate_clusters
 from lsi_engine.runs.store import Run, replacing
 
-Format = Literal["csv", "json", "parquet", "indices"]
+Format = Literal["csv", "json", "parquet", "indices", "cleanlab", "coco"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 #: What a file of each format is called by default, after the run's name.
 SUFFIX: dict[Format, str] = {
@@ -41,6 +48,8 @@ SUFFIX: dict[Format, str] = {
     "json": ".cleaned.json",
     "parquet": ".cleaned.parquet",
     "indices": ".indices.json",
+    "cleanlab": ".label-issues.csv",
+    "coco": ".coco.json",
 }
 
 _METADATA_KEY = b"lsi_provenance"
@@ -97,7 +106,13 @@ def export_bytes(subset: CleanedSubset, run: Run, format: Format) -> bytes:
                 "sample_ids": kept["sample_id"].tolist(),
                 "final_labels": kept["final_label"].tolist(),
             }
+            if "split" in kept:
+                content["splits"] = kept["split"].tolist()
             return _json(content).encode("utf-8")
+        case "cleanlab":
+            return _label_issues(subset, run).to_csv(index=False, lineterminator="\n").encode("utf-8")
+        case "coco":
+            return _json(_coco(frame[frame["action"] != "drop"], origin)).encode("utf-8")
         case _:
             raise InputError(f"there is no export format {format!r}; choose one of {', '.join(FORMATS)}")
 
@@ -108,6 +123,66 @@ def write_export(subset: CleanedSubset, run: Run, format: Format, path: Path) ->
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
     return Path(path)
+
+
+def subset_of(run: Run, rule: CleaningRule, cache: Path, progress: Progress = silent) -> CleanedSubset:
+    """The subset that ``rule`` makes of a stored run under the decisions that stand now."""
+    split_up = rule.validation > 0 or rule.test > 0
+    clusters = duplicate_clusters(run, cache, progress) if rule.deduplicate or split_up else None
+    return clean(run.scores(), Decisions(run.decisions_path).latest(), rule, clusters)
+
+
+def repeated(path: Path, run: Run, cache: Path, progress: Progress = silent) -> CleanedSubset:
+    """The subset that the exported file at ``path`` was made of, made again from its rule.
+
+    Raises ``InputError`` when the scores or the decisions are no longer those of the file, saying which, or when the
+    file is no export that lists its samples.
+    """
+    listed, origin = read_export(path)
+    for key, now, what in (
+        ("scores_fingerprint", run.fingerprint, f"run {run.name!r} holds other scores"),
+        ("decisions", Decisions(run.decisions_path).digest(), f"the decisions on run {run.name!r} have changed"),
+    ):
+        if origin.get(key) != now:
+            raise InputError(f"{path} cannot be made again: {what} than those it was made of ({key})")
+    subset = subset_of(run, CleaningRule.model_validate(origin["rule"]), cache, progress)
+    frame = subset.frame()
+    kept = frame.loc[frame["action"] != "drop", ["sample_id", "final_label"]]
+    before = listed.loc[listed["final_label"] != "", ["sample_id", "final_label"]]
+    if kept.to_numpy().tolist() != before.to_numpy().tolist():
+        raise InputError(f"{path} lists other samples than its own rule gives: it was edited, or rules have changed")
+    return subset
+
+
+def _label_issues(subset: CleanedSubset, run: Run) -> pd.DataFrame:
+    scores, frame = run.scores(), subset.frame()
+    return pd.DataFrame(
+        {
+            "index": frame["index"],
+            "sample_id": frame["sample_id"].map(_guard),
+            "is_label_issue": (frame["action"] != "keep") | suspected(scores),
+            "label_score": scores["loo_probability"],
+            "given_label": frame["given_label"].map(_guard),
+            "predicted_label": scores["loo_predicted_label"].astype("str").map(_guard),
+        }
+    )
+
+
+def _coco(kept: pd.DataFrame, origin: dict[str, Any]) -> dict[str, Any]:
+    classes = {name: number for number, name in enumerate(sorted(set(kept["final_label"])), start=1)}
+    rows = list(kept.to_dict("records"))
+    return {
+        "info": {"provenance": origin},
+        "images": [
+            {"id": i, "file_name": row["name"], "sample_id": row["sample_id"]}
+            | ({"split": row["split"]} if "split" in row else {})
+            for i, row in enumerate(rows, start=1)
+        ],
+        "categories": [{"id": number, "name": name} for name, number in classes.items()],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": classes[row["final_label"]]} for i, row in enumerate(rows, start=1)
+        ],
+    }
 
 
 def read_export(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -127,7 +202,8 @@ def read_export(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
             return _frame_from_json(content), content["provenance"]
         frame = pd.read_csv(io.BytesIO(raw), dtype=str, keep_default_na=False)
         origin = json.loads(next(filter(None, frame.pop("provenance"))))
-        frame = frame[list(FRAME_COLUMNS)].astype({"index": "int64"})
+        columns = [*FRAME_COLUMNS, *(["split"] if "split" in frame else [])]
+        frame = frame[columns].astype({"index": "int64"})
         return frame.assign(**{column: frame[column].map(_unguard) for column in _TEXT_COLUMNS}), origin
     except (KeyError, TypeError, ValueError, StopIteration, pa.ArrowException) as error:
         raise InputError(f"{path} is not an export of this program ({error!r})") from error
@@ -135,8 +211,9 @@ def read_export(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 def _frame_from_json(content: dict[str, Any]) -> pd.DataFrame:
     if "samples" in content:
-        frame = pd.DataFrame(content["samples"], columns=list(FRAME_COLUMNS))
-        return frame.astype(dict.fromkeys(_TEXT_COLUMNS, "str") | {"index": "int64"})
+        frame = pd.DataFrame(content["samples"])
+        frame = frame[[*FRAME_COLUMNS, *(["split"] if "split" in frame else [])]]
+        return frame.astype(dict.fromkeys(frame.columns[1:], "str") | {"index": "int64"})
     return pd.DataFrame(
         {
             "index": pd.Series(content["indices"], dtype="int64"),

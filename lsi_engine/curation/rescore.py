@@ -50,6 +50,10 @@ def rescore(run: Run, store: RunStore, *, name: str | None = None, progress: Pro
         When asked to stop; what is left behind is an unfinished run that the next call takes over.
     """
     started = time.perf_counter()
+    if run.modality == "pairs":
+        raise InputError(
+            f"run {run.name!r} scores pairs, which have no labels: export without the dropped ones instead"
+        )
     if run.config.left_out is not None:
         raise InputError(f"run {run.name!r} scored rows {run.config.left_out} only: score all rows, then rescore that")
     corrected(run, Decisions(run.decisions_path).latest())
@@ -95,7 +99,8 @@ def corrected(run: Run, decided: pd.DataFrame) -> tuple[SampleSet, NDArray[np.bo
     after = clean(scores, decided, CleaningRule()).frame()
     kept = (after["action"] != "drop").to_numpy()
     labels = after["final_label"].where(kept, scores["label"].astype("str"))
-    if kept.all() and (labels == scores["label"]).all():
+    planted = after["index"].to_numpy() < 0
+    if (kept | planted).all() and (labels == scores["label"]).all():
         raise InputError(
             f"no decision on run {run.name!r} changes what was scored: relabel or drop at least one sample first"
         )
@@ -104,7 +109,8 @@ def corrected(run: Run, decided: pd.DataFrame) -> tuple[SampleSet, NDArray[np.bo
         table = restored(table)
     who = dict(zip(decided["sample_id"], decided["reviewer"], strict=True))
     gone = zip(table.loc[~kept, "name"].tolist(), table.loc[~kept, "sample_id"].tolist(), strict=True)
-    dropped = skipped_table((name, f"dropped by {who[sample]} in run {run.name}") for name, sample in gone)
+    why = {sample: f"dropped by {reviewer} in run {run.name}" for sample, reviewer in who.items()}
+    dropped = skipped_table((name, why.get(sample, "planted on purpose")) for name, sample in gone)
     modality = cast(Modality, run.modality)
     samples = SampleSet(run.provenance["dataset"], modality, table, run.config.source, run.skipped())
     return samples.keep(kept, dropped), kept

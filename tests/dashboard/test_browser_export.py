@@ -114,6 +114,11 @@ def test_the_rule_changes_the_counts_and_the_file(served: Served, page: Page, lo
         "drop_suspicion": 0.9,
         "keep_fraction": 0.5,
         "keep_end": "lowest",
+        "deduplicate": False,
+        "balance": False,
+        "validation": 0,
+        "test": 0,
+        "seed": 0,
         "list_dropped": True,
     }
     kept = frame[frame["action"] != "drop"]
@@ -123,3 +128,20 @@ def test_the_rule_changes_the_counts_and_the_file(served: Served, page: Page, lo
     assert undecided
     assert not undecided & set(kept["sample_id"])
     assert from_command_line(page, served, tmp_path).read_bytes() == path.read_bytes()
+
+
+def test_a_folder_of_pictures_in_balanced_parts(served: Served, page: Page, log: Decisions) -> None:
+    visit(page, f"{served.address}/export?run={RUN}")
+    page.get_by_text("Thin every class to the smallest").click()
+    field = page.get_by_role("spinbutton", name="Test part, %")
+    field.fill("20")
+    field.press("Enter")
+    expect(page.locator("code").filter(has_text="--test 0.2")).to_contain_text("--balance")
+    page.get_by_role("button", name="Make the folder").click()
+    expect(page.get_by_text(f"{RUN}.imagefolder.").last).to_be_visible()
+    (root,) = (served.cache / "exports").glob(f"{RUN}.imagefolder.*")
+    sizes = {part: [len(list(one.iterdir())) for one in sorted((root / part).iterdir())] for part in ("train", "test")}
+    totals = [a + b for a, b in zip(sizes["train"], sizes["test"], strict=True)]
+    assert len(totals) == 10
+    assert max(totals) == min(totals)
+    assert abs(sum(sizes["test"]) / sum(totals) - 0.2) < 0.02
