@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import words
+from dashboard import saved_views, words
 from dashboard.data import RunData, complete_runs, open_run, switch_run
 from dashboard.state import View, current_view, set_view
+from lsi_engine.errors import InputError
+from lsi_engine.runs.store import RunStore
 
 
 def draw() -> View:
@@ -24,7 +26,52 @@ def draw() -> View:
             st.session_state["run_picker"] = view.run
             st.selectbox("Run", names, key="run_picker", on_change=_switch)
             st.html(card(open_run(view.run)))
+            _saved_views(view, names)
     return view
+
+
+def _saved_views(view: View, runs: list[str]) -> None:
+    """The views that somebody saved, one click each, and a field to save this one."""
+    cache = RunStore().cache
+    for name, kept in saved_views.saved(cache).items():
+        if kept.run not in runs:
+            continue
+        with st.container(horizontal=True, vertical_alignment="center", gap="xxsmall", key=f"view_{name}"):
+            st.button(
+                words.markdown(name),
+                icon=":material/bookmark:",
+                key=f"view_open_{name}",
+                type="tertiary",
+                width="stretch",
+                help=words.markdown(", ".join(chip.text for chip in kept.chips()) or "every sample"),
+                on_click=set_view,
+                args=(kept,),
+            )
+            st.button(
+                "✕",
+                key=f"view_forget_{name}",
+                type="tertiary",
+                help="Forget this view",
+                on_click=saved_views.forget,
+                args=(cache, name),
+            )
+
+    def keep() -> None:
+        try:
+            saved_views.save(cache, st.session_state["view_name"], view)
+        except InputError as error:
+            st.toast(words.markdown(str(error)))
+        st.session_state["view_name"] = ""
+
+    if view.conditions:
+        st.text_input(
+            "Save this view",
+            key="view_name",
+            placeholder="Save this view as …",
+            label_visibility="collapsed",
+            max_chars=saved_views.MOST_CHARACTERS,
+            on_change=keep,
+        )
 
 
 def _switch() -> None:

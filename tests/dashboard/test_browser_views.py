@@ -1,0 +1,25 @@
+"""Saved views from the sidebar in a browser."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Served, visit
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_view_is_saved_opened_and_forgotten_from_the_sidebar(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/gallery?run=digits&class=3&suspicion=0.5..1.0")
+    field = page.get_by_placeholder("Save this view as")
+    field.fill("Doubtful threes")
+    field.press("Enter")
+    entry = page.get_by_role("button", name="Doubtful threes")
+    expect(entry).to_be_visible()
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.get_by_text("1,797 images", exact=True)).to_be_visible()
+    entry.click()
+    expect(page.get_by_role("button", name="Class 3")).to_be_visible()
+    assert "class=3" in page.url
+    page.locator("[class*=st-key-view_forget]").get_by_role("button").click()
+    expect(entry).to_have_count(0)
