@@ -72,7 +72,7 @@ def _rule(data: RunData, decided: dict[str, int]) -> CleaningRule:
         default="highest",
         required=True,
         key="export_end",
-        disabled=not thin,
+        disabled=not (thin or st.session_state.get("export_balance")),
         help="Highest: the most informative. Samples that a reviewer kept or relabelled are always kept.",
     )
     deduplicate = st.toggle(
@@ -104,7 +104,7 @@ def _subset(data: RunData, log: Decisions, rule: CleaningRule) -> CleanedSubset:
     return _cleaned(str(data.run.path), data.run.fingerprint, log.version(), rule.model_dump_json(), data, log)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner="Working out what stays …")
 def _cleaned(folder: str, fingerprint: str, version: int, rule: str, _data: RunData, _log: Decisions) -> CleanedSubset:
     return subset_of(_data.run, CleaningRule.model_validate_json(rule), RunStore().cache)
 
@@ -140,7 +140,7 @@ def _file(data: RunData, subset: CleanedSubset, rule: CleaningRule) -> None:
     )
     st.caption(ABOUT[chosen])
     try:
-        content = export_bytes(subset, data.run, chosen)
+        content = _content(data.run.fingerprint, subset.decisions, rule.model_dump_json(), chosen, data, subset)
     except InputError as error:
         st.warning(words.markdown(str(error)))
         return
@@ -170,6 +170,13 @@ def _file(data: RunData, subset: CleanedSubset, rule: CleaningRule) -> None:
         export_folder(data, subset)
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _content(
+    fingerprint: str, decisions: str, rule: str, chosen: Format, _data: RunData, _subset: CleanedSubset
+) -> bytes:
+    return export_bytes(_subset, _data.run, chosen)
+
+
 def command(run: str, rule: CleaningRule, chosen: Format, target: Path) -> str:
     """The ``lsi export`` line that writes the same bytes."""
     words_of_it = ["lsi", "export", run, "--format", chosen, "--to", str(target)]
@@ -180,7 +187,9 @@ def command(run: str, rule: CleaningRule, chosen: Format, target: Path) -> str:
     if rule.drop_suspicion is not None:
         words_of_it += ["--drop-suspicion", repr(rule.drop_suspicion)]
     if rule.keep_fraction is not None:
-        words_of_it += ["--keep-fraction", repr(rule.keep_fraction), "--keep-end", rule.keep_end]
+        words_of_it += ["--keep-fraction", repr(rule.keep_fraction)]
+    if rule.keep_end != "highest":
+        words_of_it += ["--keep-end", rule.keep_end]
     for flag, wanted in (("--deduplicate", rule.deduplicate), ("--balance", rule.balance)):
         words_of_it += [flag] if wanted else []
     for option, share in (("--validation", rule.validation), ("--test", rule.test)):
