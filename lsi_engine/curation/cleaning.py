@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -91,6 +92,10 @@ class CleanedSubset:
         The three add up to the class's samples; ``relabelled`` samples leave the class for another.
         ``final`` counts the samples that end up in the class.
         """
+        return self._counts.copy()
+
+    @cached_property
+    def _counts(self) -> pd.DataFrame:
         classes = sorted(set(self._frame["given_label"]) | set(self._frame["final_label"]) - {""})
         table = pd.crosstab(self._frame["given_label"], self._frame["action"])
         table = table.reindex(index=classes, columns=["keep", "relabel", "drop"], fill_value=0)
