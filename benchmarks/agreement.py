@@ -1,7 +1,7 @@
 """How far each estimator agrees with true retraining, and each retraining with itself from seed to seed.
 
-``python -m benchmarks.agreement [--samples 80] [--seeds 4] [--write]`` on scikit-learn's digits (standardised, a tenth of
-the labels flipped) prints the table of docs/methods.md; ``--write`` puts it there.
+``python -m benchmarks.agreement [--samples 80] [--seeds 4] [--write]`` on scikit-learn's digits (standardised, a tenth
+of the labels flipped) prints the table of docs/methods.md; ``--write`` puts it there.
 """
 
 from __future__ import annotations
@@ -195,7 +195,8 @@ def agree(name: str, scores: list[NDArray], seconds: float) -> str:
     pairs = [(a, b) for a, b in combinations(scores, 2)]
     ranks = [spearmanr(a, b).statistic for a, b in pairs]
     difference = np.mean([np.median(np.abs(a / b - 1)) for a, b in pairs])
-    return f"| {name} | itself, other seeds | {np.mean(ranks):.3f} (lowest {min(ranks):.3f}) | {difference:.1%} | {seconds:.1f} |"
+    spread = f"{np.mean(ranks):.3f} (lowest {min(ranks):.3f})"
+    return f"| {name} | itself, other seeds | {spread} | {difference:.1%} | {seconds:.1f} |"
 
 
 if __name__ == "__main__":

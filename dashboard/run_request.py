@@ -95,8 +95,8 @@ class RunRequest:
         if self.kind == "features":
             if not path.is_file():
                 return [f"{what}: {path} is {'a folder, not a file' if path.exists() else 'not there'}."]
-            if path.suffix not in (".npz", ".parquet"):
-                return [f"{what}: {path.name} is neither .npz nor .parquet."]
+            if path.suffix not in (".npz", ".npy", ".parquet"):
+                return [f"{what}: {path.name} is neither .npz, .npy nor .parquet."]
         if self.labels_csv.strip() and self.label_field.strip():
             return ["Labels come from a CSV or from a header field: leave one of the two empty."]
         if self.weights.strip() not in ("", "default") and not _resolved(self.weights).is_file():

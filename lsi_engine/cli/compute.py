@@ -183,7 +183,12 @@ def compute_images(
 @app.command("features")
 @takes_settings
 def compute_features(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".npz with features and labels, or .parquet.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help=".npz with features and labels, .npy with X.labels.npy beside it, or .parquet."
+        ),
+    ],
     settings: Settings,
 ) -> None:
     """Score features that you have already computed."""

@@ -147,7 +147,8 @@ def score_model(
             f"layer {layer.name!r} is not at its optimum for weight_decay {weight_decay:g}: gradient norm "
             f"{table.info['gradient_norm']:.2e}, {away / typical:.3g} times as far away as a sample moves it. Leaving "
             "out takes one Newton step from where it stands: give the weight_decay it was trained with, train the "
-            "last layer on to convergence, or fit a fresh one with score(last_layer(model, loader).features, labels)"
+            "last layer on to convergence, fit a fresh one with score(last_layer(model, loader).features, labels), or "
+            "follow the training as it stopped with score(…, method='trajectory', learning_rate=…, epochs=…)"
         )
         warnings.warn(notes[0], LsiWarning, stacklevel=2)
     table.info.update(head=layer.name, warnings=notes)

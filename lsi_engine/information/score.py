@@ -19,7 +19,13 @@ from lsi_engine.information.retrain import Shards
 from lsi_engine.information.seeds import check_seeds
 from lsi_engine.information.structure import Hessian, choose, for_training
 from lsi_engine.information.table import ScoreTable
-from lsi_engine.information.trained import TrainedScores, check_initial_weights, check_samples, trained_scores
+from lsi_engine.information.trained import (
+    TrainedScores,
+    check_initial_weights,
+    check_samples,
+    stopped_short,
+    trained_scores,
+)
 from lsi_engine.inputs import one_of
 from lsi_engine.probes.linear import fit_linear_probe
 from lsi_engine.probes.sgd import SgdSettings
@@ -105,7 +111,9 @@ def score(
     samples
         Rows to leave out; the table then has those rows only, in that order. All when ``None``.
     learning_rate, momentum, epochs
-        Of ``"retrain"`` and ``"trajectory"`` (defaults: the paper's).
+        Of ``"retrain"`` and ``"trajectory"`` (defaults: the paper's). Given other than the defaults with
+        ``"closed_form"``, one training is run with them, and a warning says if it stops too far from the optimum
+        for the closed form to stand for it.
     seeds
         Of the initial weights: a number k (seeds 5 … 4 + k, as in the paper's code) or the seeds themselves. Columns
         are means over seeds; ``table.seed_scores`` keeps each.
@@ -178,6 +186,8 @@ def score(
             problem, hessian, loo_prior, precision, tolerance, start, index, info, clock, progress
         )
         notes = [*problem.notes, *found]
+        if settings != SgdSettings(weight_decay=weight_decay):
+            notes += stopped_short(problem, settings, chosen_seeds[0], table.info)
     else:
         if loo_prior != "rescaled":
             raise InputError(f"method {method!r} trains on the mean loss, so loo_prior can only be 'rescaled'")

@@ -19,6 +19,7 @@ from lsi_engine.information.seeds import SeedScores
 from lsi_engine.information.structure import Structure
 from lsi_engine.information.trajectory import cost_against_retraining, trajectory
 from lsi_engine.probes.sgd import SgdSettings, initial_layers
+from lsi_engine.probes.softmax import gradient_norm
 from lsi_engine.progress import Progress
 
 #: Below this agreement from seed to seed, scores carry a warning.
@@ -189,6 +190,36 @@ def _notes(facts: dict[str, Any]) -> list[str]:
             "method='retrain' is exact and cheaper here"
         )
     return notes
+
+
+def stopped_short(problem: Problem, settings: SgdSettings, seed: int, facts: dict[str, Any]) -> list[str]:
+    """Train the linear probe once with ``settings``; a note if it stops farther from its optimum than a sample is worth.
+
+    The gradient norm where it stops goes into ``facts["trained_gradient_norm"]``. Both are compared as gradients: what
+    is left of the full one against the mean over samples of ‖r_i‖‖x̃_i‖ / N, by which leaving one out changes it.
+    """
+    objective, design = problem.objective, problem.objective.design
+    theta = initial_layers([design.dimension, objective.classes], seed)[0].to(design.device, torch.float64)
+    velocity = torch.zeros_like(theta)
+    for _ in range(settings.epochs):
+        _, gradient = objective.value_and_gradient(theta)
+        settings.descend_(theta, velocity, gradient / objective.samples)
+    left = gradient_norm(objective, theta)
+    facts["trained_gradient_norm"] = left
+    own = 0.0
+    for rows in design.row_blocks():
+        x = design.block(rows, torch.float64)
+        residual = torch.softmax(x @ theta.T, dim=1)
+        residual[torch.arange(len(residual)), objective.targets[rows]] -= 1
+        own += float((x.norm(dim=1) * residual.norm(dim=1)).sum())
+    one = own / objective.samples**2
+    if left <= one:
+        return []
+    return [
+        f"{settings.epochs} epochs at learning rate {settings.learning_rate:g} stop at gradient norm {left:.2e}, where "
+        f"one sample is worth {one:.2e}: that probe has not converged, and the closed form scores the one that has. "
+        "Use method='trajectory' (or 'retrain') for the training as it stops"
+    ]
 
 
 def _check_memory(problem: Problem, method: str, weights: int, samples: int, hessian: str, dtype: torch.dtype) -> None:

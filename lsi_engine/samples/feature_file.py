@@ -1,4 +1,4 @@
-"""Features that someone computed already: an ``.npz`` or ``.parquet`` file."""
+"""Features that someone computed already: an ``.npz``, ``.npy`` or ``.parquet`` file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ def feature_file(path: str | Path) -> SampleSet:
     ``.npz``: ``features (N, D)`` and ``labels (N,)``, optionally ``sample_ids``, ``groups``, ``true_labels`` and
     ``splits``, each ``(N,)``. ``.parquet``: a column ``label``, optionally ``sample_id``, ``group``, ``true_label``,
     ``split``; the features are one column of equally long lists, or all other columns, which must then be numbers.
+    ``.npy``: ``features (N, D)`` alone, memory-mapped and never read whole, with ``X.labels.npy`` beside ``X.npy`` for
+    the labels ``(N,)`` and, optionally, ``X.groups.npy`` and so on: for more features than memory.
 
     Features are kept as float32, or float64 where they are (float16 and integers become float32). Labels may be
     text or whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. A sample's id is the given one where
@@ -41,9 +43,9 @@ def feature_file(path: str | Path) -> SampleSet:
     file = resolved(path)
     if not file.is_file():
         raise InputError(f"there is no feature file {file}")
-    readers = {".npz": _read_npz, ".parquet": _read_parquet}
+    readers = {".npz": _read_npz, ".npy": _read_npy, ".parquet": _read_parquet}
     if file.suffix.lower() not in readers:
-        raise InputError(f"{file} is neither .npz nor .parquet; save the features as one of them")
+        raise InputError(f"{file} is neither .npz, .npy nor .parquet; save the features as one of them")
     features, columns = readers[file.suffix.lower()](file)
     features = _as_floats(features, file)
     for name, values in columns.items():
@@ -121,7 +123,27 @@ def _as_floats(features: NDArray[Any], file: Path) -> NDArray[np.floating]:
         raise InputError(f"{file} holds no samples")
     if features.dtype.kind not in "fiub":
         raise InputError(f"{file}: features must be real numbers, not {features.dtype}")
+    if isinstance(features, np.memmap) and features.dtype.kind == "f":
+        return features  # converting would read it whole; the engine converts block by block
     return features if features.dtype == np.float64 else features.astype(np.float32, copy=False)
+
+
+def _read_npy(file: Path) -> tuple[NDArray[Any], dict[str, Sequence[Any]]]:
+    def load(path: Path, mode: Literal["r"] | None) -> NDArray[Any]:
+        try:
+            return np.load(path, mmap_mode=mode, allow_pickle=False)
+        except (OSError, EOFError, ValueError) as error:
+            raise InputError(f"{path} cannot be read as .npy: {error}") from error
+
+    names = {"label": "labels", **OPTIONAL}
+    beside = {name: file.with_name(f"{file.stem}.{key}.npy") for name, key in names.items()}
+    if not beside["label"].is_file():
+        raise InputError(f"{file} has no labels: there is no {beside['label'].name} beside it")
+    columns = {name: load(path, None) for name, path in beside.items() if path.is_file()}
+    for name, values in columns.items():
+        if values.ndim != 1:
+            raise InputError(f"{beside[name]}: one value a sample is needed, not the shape {values.shape}")
+    return load(file, "r"), {name: list(values) for name, values in columns.items()}
 
 
 def _read_npz(file: Path) -> tuple[NDArray[Any], dict[str, Sequence[Any]]]:

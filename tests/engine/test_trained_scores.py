@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -157,3 +158,13 @@ def test_what_cannot_fit_is_refused_with_its_size(monkeypatch, method):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory)
     with pytest.raises(InputError, match=r"50 models of 21 weights on 50 × 7 features: about .* GiB are needed"):
         score(PROBLEM.features, PROBLEM.labels, **(FAST | {"method": method}))
+
+
+def test_closed_form_names_the_method_for_a_training_that_stops_short():
+    problem = blobs(6, 80, 5, 3)
+    with pytest.warns(LsiWarning, match=r"stop at gradient norm .* method='trajectory'"):
+        table = score(problem.features, problem.labels, weight_decay=1e-4, learning_rate=0.004, epochs=30)
+    assert table.info["trained_gradient_norm"] > table.info["gradient_norm"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score(problem.features, problem.labels, weight_decay=0.1, learning_rate=0.3, epochs=2000)

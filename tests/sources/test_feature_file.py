@@ -119,7 +119,7 @@ def test_files_that_are_no_feature_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no 'features', only x"):
         feature_file(npz(tmp_path, x=FEATURES))
     (tmp_path / "table.csv").write_text("a,b\n")
-    with pytest.raises(InputError, match=r"neither \.npz nor \.parquet"):
+    with pytest.raises(InputError, match=r"neither \.npz, \.npy nor \.parquet"):
         feature_file(tmp_path / "table.csv")
 
 
@@ -174,3 +174,22 @@ def test_given_ids_stay_apart_and_do_not_depend_on_each_other(tmp_path_factory: 
     backwards = {name: values[::-1] for name, values in columns.items()}
     again = feature_file(npz(folder, sample_ids=np.array(ids[::-1]), **backwards)).table
     assert again["sample_id"].tolist()[::-1] == table["sample_id"].tolist()
+
+
+def test_a_bare_array_is_memory_mapped_and_has_its_labels_beside_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", FEATURES.astype(np.float16))
+    with pytest.raises(InputError, match=r"there is no x\.labels\.npy beside it"):
+        feature_file(tmp_path / "x.npy")
+    np.save(tmp_path / "x.labels.npy", np.array([3, 1, 3, 1]))
+    np.save(tmp_path / "x.groups.npy", np.array(["a", "a", "b", "b"]))
+    samples = feature_file(tmp_path / "x.npy")
+    assert isinstance(samples.features, np.memmap)
+    assert samples.features.dtype == np.float16
+    assert samples.table["label"].tolist() == ["3", "1", "3", "1"]
+    assert samples.table["group"].tolist() == ["a", "a", "b", "b"]
+    np.save(tmp_path / "x.labels.npy", np.ones((4, 2)))
+    with pytest.raises(InputError, match="one value a sample"):
+        feature_file(tmp_path / "x.npy")
+    (tmp_path / "x.npy").write_bytes(b"no array")
+    with pytest.raises(InputError, match=r"cannot be read as \.npy|one value"):
+        feature_file(tmp_path / "x.npy")
