@@ -134,9 +134,8 @@ def draw(facts: dict, path: Path) -> None:
             parts.append(f'<text x="{x:.1f}" y="{height + 18}" text-anchor="middle">{size:,}</text>')
         for (name, line), colour, dash in zip(lines.items(), ("#0072B2", "#E69F00"), ("", "5 4"), strict=False):
             points = " ".join("{:.1f},{:.1f}".format(*place(*pair)) for pair in zip(sizes, line, strict=True))
-            parts.append(
-                f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
-            )
+            stroke = f'stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'
+            parts.append(f'<polyline points="{points}" fill="none" {stroke}/>')
             x, y = place(sizes[-1], line[-1])
             where = f'x="{x - 6:.1f}" y="{y + (18 if dash else -8):.1f}" text-anchor="end" fill="{colour}"'
             parts.append(f"<text {where}>{name}</text>")
