@@ -193,7 +193,7 @@ def _notes(facts: dict[str, Any]) -> list[str]:
 
 
 def stopped_short(problem: Problem, settings: SgdSettings, seed: int, facts: dict[str, Any]) -> list[str]:
-    """Train the linear probe once with ``settings``; a note if it stops farther from the optimum than a sample is worth.
+    """Train the linear probe once with ``settings``; a note if it stops too far from its optimum.
 
     The gradient norm where it stops goes into ``facts["trained_gradient_norm"]``. Both are compared as gradients: what
     is left of the full one against the mean over samples of ‖r_i‖‖x̃_i‖ / N, by which leaving one out changes it.
