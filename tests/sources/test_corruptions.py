@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,21 @@ def test_the_settings_listed_are_the_arguments(kind: str) -> None:
             assert listed[argument.name].default is not None or listed[argument.name].form == "path"
         elif listed[argument.name].default is not None and kind in DAMAGE:
             assert argument.default == listed[argument.name].default
+
+
+def test_kinds_of_one_seed_fall_on_samples_that_have_nothing_to_do_with_each_other() -> None:
+    clean = rows(["a", "b"] * 2000)
+    rates = {"flip_labels": {}, "flip_pairs": {}, "feature_noise": {"sigma": 1.0}, "exact_duplicates": {}}
+    hit = {}
+    for kind, settings_of_kind in rates.items():
+        after = apply(clean, [{"kind": kind, "rate": 0.25, "seed": 0, **settings_of_kind}]).table
+        copied = after.get("duplicate_of", pd.Series(dtype="str")).dropna()
+        marked = after["sample_id"].isin(copied) if len(copied) else after["corrupted"]
+        hit[kind] = marked.to_numpy()[:4000]
+        assert hit[kind].sum() == 1000
+    for one, other in itertools.combinations(hit, 2):
+        # 250 meet by chance, with a standard deviation of 12.
+        assert abs(int((hit[one] & hit[other]).sum()) - 250) < 60, (one, other)
 
 
 @pytest.mark.parametrize("kind", ["flip_labels", "flip_pairs"])

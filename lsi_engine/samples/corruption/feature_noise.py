@@ -35,7 +35,7 @@ def feature_noise(samples: SampleSet, sigma: float, rate: float = 1.0, classes: 
         raise InputError(f"sigma must be a number, 0 or greater, not {sigma!r}")
     if samples.features is None:
         raise InputError(f"{samples.name} has no features yet; feature noise comes after their extraction")
-    random = generator(seed)
+    random = generator(seed, "feature_noise")
     rows = np.sort(chosen(samples, rate, classes, random))
     if sigma == 0:
         rows = rows[:0]

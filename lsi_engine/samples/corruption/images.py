@@ -26,7 +26,7 @@ def damage_images(
     """
     require_images(samples, kind)
     level(severity, kind)
-    rows = chosen(samples, rate, classes, generator(seed))
+    rows = chosen(samples, rate, classes, generator(seed, kind))
     table = derived(samples.table, rows, kind, severity, seed)
     return samples.with_table(record(table, rows, f"{kind} {severity}"))
 
@@ -50,7 +50,7 @@ def derived(table: pd.DataFrame, rows: Any, kind: str, severity: int, seed: int)
     media, content = np.array(table["media"], dtype=object), np.array(table["content"], dtype=object)
     ids = table["sample_id"].to_numpy(dtype=object)
     for row in rows:
-        operation = f"{kind}-{severity}-{sample_seed(seed, ids[row])}"
+        operation = f"{kind}-{severity}-{sample_seed(seed, f'{kind} {ids[row]}')}"
         media[row] = f"/{operation}/{media[row]}"
         content[row] = damaged_content(content[row], operation)
     table["media"] = pd.Series(media, index=table.index, dtype="str")

@@ -35,7 +35,7 @@ def flip_labels(samples: SampleSet, rate: float, seed: int = 0, classes: Any = N
     an earlier corruption if there was one; a label that a second pass happens to restore is not corrupted.
     """
     share(rate, "rate of flipped labels")
-    random = generator(seed)
+    random = generator(seed, "flip_labels")
     samples.require_two_classes()
     names, given = np.unique(samples.table["label"].to_numpy(dtype=object), return_inverse=True)
     flipped = chosen(samples, rate, classes, random)
@@ -51,7 +51,7 @@ def flip_pairs(samples: SampleSet, rate: float, seed: int = 0, classes: Any = No
     becomes class k + 1 in sorted order and the last the first. Only classes that ``to`` names, and of these only
     ``classes``, are touched; n counts their samples. Raises ``InputError`` for a class that does not occur.
     """
-    random = generator(seed)
+    random = generator(seed, "flip_pairs")
     samples.require_two_classes()
     known = class_list(samples, None)
     follows = _mapping(samples, to) if to else dict(zip(known, [*known[1:], known[0]], strict=True))
@@ -86,7 +86,7 @@ def flip_by_confusion(samples: SampleSet, matrix: Any, seed: int = 0) -> SampleS
     first column and first line. Of the n samples of a class, ``round(share * n)`` get each other label; what stands
     on the diagonal follows and is not read. Raises ``InputError`` for an unknown class or shares above 1 in all.
     """
-    random = generator(seed)
+    random = generator(seed, "flip_by_confusion")
     samples.require_two_classes()
     stated = matrix if isinstance(matrix, Mapping) else _read_matrix(Path(str(matrix)).expanduser())
     rows = {str(name): row for name, row in stated.items()}

@@ -37,8 +37,7 @@ def lorem_ipsum(
         raise InputError(f"lorem_ipsum: {samples.name} has no texts whose features are still to be computed")
     if mode not in ("replace", "add"):
         raise InputError(f"lorem_ipsum: mode {mode!r} is not one of: replace, add")
-    # A stream of its own: with the seeds equal, flipped labels would otherwise fall on the very same samples.
-    random = generator(seed).spawn(1)[0]
+    random = generator(seed, "lorem_ipsum")
     rows = chosen(samples, rate, None, random)
     classes = np.array(sorted(samples.table["label"].unique()), dtype=object)
     labels = random.choice(classes, size=len(rows))

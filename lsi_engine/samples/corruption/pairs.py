@@ -17,7 +17,7 @@ def swap_captions(samples: SampleSet, rate: float = 0.1, seed: int = 0) -> Sampl
     ``true_text`` and ``true_content`` keep what was there. Raises ``InputError`` where that cannot be done: fewer than
     two pairs are chosen, or most of them show one image.
     """
-    random = generator(seed)
+    random = generator(seed, "swap_captions")
     rows = chosen(samples, rate, None, random)
     if not len(rows):
         return samples

@@ -42,14 +42,15 @@ def near_duplicates(
         require_images(samples, "near_duplicates")
         copies = derived(copies, range(len(copies)), "near_duplicate", severity, seed)
         return plant(samples, copies, f"near_duplicates {severity}", None)
-    noise = generator(seed).standard_normal((len(rows), features.shape[1])) * features.std(axis=0) * severity / 100
+    normal = generator(seed, "near_duplicates noise").standard_normal((len(rows), features.shape[1]))
+    noise = normal * features.std(axis=0) * severity / 100
     return plant(samples, copies, f"near_duplicates {severity}", (features[rows] + noise).astype(features.dtype))
 
 
 def _copies(
     samples: SampleSet, rate: Any, classes: Any, seed: int, kind: str
 ) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.floating] | None]:
-    rows = np.sort(chosen(samples, rate, classes, generator(seed)))
+    rows = np.sort(chosen(samples, rate, classes, generator(seed, f"{kind}_duplicates")))
     copies = samples.table.iloc[rows].reset_index(drop=True)
     copies["duplicate_of"] = copies["sample_id"]
     copies["name"] = pd.Series([f"{name} (copy)" for name in copies["name"]], dtype="str")
@@ -68,7 +69,7 @@ def outliers(samples: SampleSet, folder: str | Path, rate: float = 0.01, seed: i
     root = Path(str(folder)).expanduser().resolve()
     if not root.is_dir():
         raise InputError(f"outliers: {root} is not a folder")
-    count, random = round(share(rate) * len(samples)), generator(seed)
+    count, random = round(share(rate) * len(samples)), generator(seed, "outliers")
     skipped: list[tuple[str, str]] = []
     # Through the same reader as everything else: nothing outside the folder is opened, nothing but images is taken.
     found = sorted(files_below(root, skipped))

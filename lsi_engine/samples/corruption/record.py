@@ -78,11 +78,17 @@ def level(value: Any, what: str) -> int:
     return value
 
 
-def generator(seed: Any) -> np.random.Generator:
-    """The random numbers of ``seed``; raises ``InputError`` unless it is a whole number, 0 or greater."""
+def generator(seed: Any, kind: str) -> np.random.Generator:
+    """The random numbers of ``seed`` for one ``kind`` of corruption: of equal seeds each kind has a stream of its own.
+
+    Two kinds in one run then fall on samples that have nothing to do with one another. Label flips, the kind that has
+    an option of its own, keep the seed's plain stream, and with it every figure that was measured on them. Raises
+    ``InputError`` unless ``seed`` is a whole number, 0 or greater.
+    """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"the seed must be a whole number, 0 or greater, not {seed!r}")
-    return np.random.default_rng(seed)
+    own = () if kind == "flip_labels" else tuple(kind.encode())
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=own))
 
 
 def class_list(samples: SampleSet, classes: Any) -> list[str]:
