@@ -21,3 +21,9 @@ class Cancelled(LsiError):
 
 class LsiWarning(UserWarning):
     """Scores were computed, but something about them deserves a second look."""
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raise ``InputError`` unless ``value`` is one of the ``allowed`` words."""
+    if value not in allowed:
+        raise InputError(f"{name} {value!r} is not one of: {', '.join(allowed)}")

@@ -15,12 +15,6 @@ from lsi_engine.errors import InputError
 CHECKED_ROWS = 2048
 
 
-def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Raise ``InputError`` unless ``value`` is one of the ``allowed`` words."""
-    if value not in allowed:
-        raise InputError(f"{name} {value!r} is not one of: {', '.join(allowed)}")
-
-
 def check_features(features: Any) -> NDArray | torch.Tensor:
     """``(N, D)`` floats, finite; arrays stay as they are (memory-mapped ones are not read into memory).
 

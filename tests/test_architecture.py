@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,21 @@ def test_the_engine_never_imports_the_dashboard() -> None:
         if path.relative_to(ROOT).as_posix() == "lsi_engine/cli/__init__.py":
             outside.discard("dashboard")  # `lsi dashboard` starts it, and only when asked to
         assert not outside, f"{path.relative_to(ROOT)} imports {sorted(outside)}"
+
+
+def test_the_command_line_and_the_pages_start_without_torch() -> None:
+    pages = [f"dashboard.pages.{path.stem}" for path in sorted((ROOT / "dashboard" / "pages").glob("[a-z]*.py"))]
+    code = (
+        "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "lsi_engine.cli", "dashboard.server", "dashboard.app", *pages],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False"]
 
 
 def test_information_opens_no_file() -> None:

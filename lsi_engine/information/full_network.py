@@ -22,8 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.func import grad_and_value, vmap
 
-from lsi_engine.errors import InputError, NotConverged
-from lsi_engine.inputs import one_of
+from lsi_engine.errors import InputError, NotConverged, one_of
 from lsi_engine.laplace.gaussian import gaussian_kl, x_minus_log1p
 from lsi_engine.laplace.network import NetworkProblem, Structure, Weights, check_matrix
 from lsi_engine.probes.objective import Objective

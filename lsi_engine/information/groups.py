@@ -23,10 +23,9 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lsi_engine.errors import InputError
+from lsi_engine.errors import InputError, one_of
 from lsi_engine.information.closed_form import LooPrior, leave_one_out
 from lsi_engine.information.problem import Problem, Scaling
-from lsi_engine.inputs import one_of
 from lsi_engine.laplace.curvature import class_covariance, ggn, ggn_diagonal
 from lsi_engine.laplace.gaussian import x_minus_log1p
 from lsi_engine.laplace.inverse import inverse

@@ -11,11 +11,11 @@ import psutil
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lsi_engine.errors import InputError
+from lsi_engine.errors import InputError, one_of
 from lsi_engine.information.closed_form import LooPrior
 from lsi_engine.information.objective_leave_one_out import leave_one_out_objective
 from lsi_engine.information.problem import Scaling
-from lsi_engine.inputs import check_features, one_of
+from lsi_engine.inputs import check_features
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.linear_objective import LinearObjective
 from lsi_engine.probes.objective import Objective, resolve

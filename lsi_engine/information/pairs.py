@@ -16,14 +16,14 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lsi_engine.errors import InputError, LsiWarning
+from lsi_engine.errors import InputError, LsiWarning, one_of
 from lsi_engine.information.memory import require_memory
 from lsi_engine.information.pair_batch import PairBatch, Pairs
 from lsi_engine.information.pair_fit import fit_pairs
 from lsi_engine.information.retrain import CPU_MODELS, GPU_MODELS, Shards, train_each
 from lsi_engine.information.seeds import SeedScores, check_seeds
 from lsi_engine.information.trained import UNRELIABLE, check_samples
-from lsi_engine.inputs import check_features, one_of
+from lsi_engine.inputs import check_features
 from lsi_engine.probes.contrastive import ContrastiveLoss, Similarity, initial_heads
 from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.progress import Progress, silent

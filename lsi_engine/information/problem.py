@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lsi_engine.errors import InputError
-from lsi_engine.inputs import check_features, encode_labels, one_of
+from lsi_engine.errors import InputError, one_of
+from lsi_engine.inputs import check_features, encode_labels
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.softmax import SoftmaxObjective, as_targets
 

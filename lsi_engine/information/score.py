@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lsi_engine.errors import InputError, LsiWarning
+from lsi_engine.errors import InputError, LsiWarning, one_of
 from lsi_engine.information.closed_form import LooPrior, leave_one_out
 from lsi_engine.information.kronecker import leave_one_out_kronecker
 from lsi_engine.information.problem import Problem, Scaling
@@ -26,7 +26,6 @@ from lsi_engine.information.trained import (
     stopped_short,
     trained_scores,
 )
-from lsi_engine.inputs import one_of
 from lsi_engine.probes.linear import fit_linear_probe
 from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.progress import Progress, silent

@@ -16,8 +16,7 @@ from torch.func import functional_call, jacrev, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from lsi_engine.errors import InputError
-from lsi_engine.inputs import one_of
+from lsi_engine.errors import InputError, one_of
 from lsi_engine.probes.objective import Objective, Softmax, resolve
 
 Weights = dict[str, torch.Tensor]

@@ -25,8 +25,7 @@ from typing import Literal
 
 import torch
 
-from lsi_engine.errors import InputError
-from lsi_engine.inputs import one_of
+from lsi_engine.errors import InputError, one_of
 
 Similarity = Literal["cosine", "dot"]
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import safetensors.torch
-import torch
+import safetensors.numpy
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.features.extractor import Extractor
-from lsi_engine.information.pairs import PairScores, score_pairs
 from lsi_engine.progress import Progress
 from lsi_engine.runs.shards import ShardFolder
 from lsi_engine.runs.store import Run, replacing
 from lsi_engine.samples import SampleSet
 from lsi_engine.samples.media import content_key
+
+if TYPE_CHECKING:
+    from lsi_engine.information.pairs import PairScores
 
 #: Between the two extractors' keys in a run's ``extractor_key``, and before the number of image features.
 AND, SPLIT = "+", "@"
@@ -67,6 +68,8 @@ def score_run(
     run: Run, samples: SampleSet, features: NDArray, extractor_key: str | None, report: Progress
 ) -> PairScores:
     """Score the run's pairs as its config says; finished trainings are kept in the run and found again."""
+    from lsi_engine.information.pairs import score_pairs
+
     config = run.config
     if config.feature_scaling == "standardize":
         raise InputError(
@@ -118,7 +121,7 @@ def write_heads(path: Path, scores: PairScores) -> None:
     """``image_weight (d, D_image)``, ``image_bias (d,)``, ``text_weight``, ``text_bias``, float64."""
     tensors = {}
     for side, head in zip(("image", "text"), scores.heads, strict=True):
-        tensors[f"{side}_weight"] = torch.from_numpy(np.ascontiguousarray(head[:, :-1]))
-        tensors[f"{side}_bias"] = torch.from_numpy(np.ascontiguousarray(head[:, -1]))
+        tensors[f"{side}_weight"] = np.ascontiguousarray(head[:, :-1])
+        tensors[f"{side}_bias"] = np.ascontiguousarray(head[:, -1])
     with replacing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
+        safetensors.numpy.save_file(tensors, temporary)

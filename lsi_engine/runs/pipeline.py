@@ -14,27 +14,25 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import psutil
-import safetensors.torch
-import torch
+import safetensors.numpy
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, LsiWarning
-from lsi_engine.information.duplicates import near_duplicate_groups
-from lsi_engine.information.groups import score_groups
-from lsi_engine.information.pairs import PairScores
-from lsi_engine.information.score import score
-from lsi_engine.information.table import ScoreTable
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import pair_runs, sources
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.shards import ShardFolder
 from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
 from lsi_engine.samples import SampleSet, corruption, open_source
+
+if TYPE_CHECKING:
+    from lsi_engine.information.pairs import PairScores
+    from lsi_engine.information.table import ScoreTable
 
 #: Columns of the sample table that the scores do not repeat.
 MEDIA_COLUMNS = ("media", "text", "true_text", "content", "image_content", "true_content")
@@ -140,7 +138,11 @@ def score_and_store(
 
     ``seconds`` are the timings of the stages before; ``initial_weights`` as in :func:`lsi_engine.score`.
     """
+    from lsi_engine.information.score import score
+
     config, seconds = run.config, dict(seconds)
+    if config.groups != "none" and config.hessian not in ("diag", "full"):
+        raise InputError(f"groups are scored with hessian 'diag' or 'full', not {config.hessian!r}")
     write_table(run.path / "samples.parquet", samples.table)
     write_table(run.path / "skipped.parquet", samples.skipped)
 
@@ -197,6 +199,8 @@ def store_scores(
     ``whole_groups`` are further columns, one row a sample. Among the facts are ``extractor_key``,
     ``dataset_fingerprint``, ``warnings`` and ``timings`` (seconds by stage).
     """
+    from lsi_engine.information.pairs import PairScores
+
     started = time.perf_counter()
     if isinstance(table, PairScores):
         classes = sorted(samples.table["label"].unique())
@@ -239,10 +243,11 @@ def _whole_groups(config: RunConfig, samples: SampleSet, features: NDArray, prog
     """What leaving out each sample's whole group does to it, ``group_…`` columns, if the config asks for that."""
     if config.groups == "none":
         return None
-    if config.hessian not in ("diag", "full"):
-        raise InputError(f"groups are scored with hessian 'diag' or 'full', not {config.hessian!r}")
+    from lsi_engine.information.duplicates import near_duplicate_groups
+    from lsi_engine.information.groups import score_groups
+
     if config.groups == "near_duplicates":
-        groups = near_duplicate_groups(features)
+        groups = near_duplicate_groups(features, progress=progress)
     elif "group" in samples.table:
         # A sample without a group is its own.
         given = samples.table["group"].fillna("")
@@ -254,7 +259,7 @@ def _whole_groups(config: RunConfig, samples: SampleSet, features: NDArray, prog
         samples.table["label"].to_numpy(dtype=str),
         groups,
         weight_decay=config.weight_decay,
-        hessian=config.hessian,
+        hessian=config.hessian,  # type: ignore[arg-type]
         prior_precision=config.prior_precision,
         feature_scaling=config.feature_scaling,  # type: ignore[arg-type]
         device=config.device,
@@ -298,13 +303,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def _write_probe(path: Path, table: ScoreTable) -> None:
     tensors = {
-        "weight": torch.from_numpy(np.ascontiguousarray(table.weight)),
-        "bias": torch.from_numpy(np.ascontiguousarray(table.bias)),
-        "feature_mean": torch.from_numpy(table.scaling.mean),
-        "feature_scale": torch.from_numpy(table.scaling.scale),
+        "weight": np.ascontiguousarray(table.weight),
+        "bias": np.ascontiguousarray(table.bias),
+        "feature_mean": np.ascontiguousarray(table.scaling.mean),
+        "feature_scale": np.ascontiguousarray(table.scaling.scale),
     }
     with replacing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
+        safetensors.numpy.save_file(tensors, temporary)
 
 
 def dataset_fingerprint(samples: SampleSet, features: NDArray) -> str:

@@ -9,8 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from lsi_engine.errors import InputError
-from lsi_engine.inputs import one_of
+from lsi_engine.errors import InputError, one_of
 from lsi_engine.progress import Progress, silent
 from lsi_engine.samples.columns import choose_column
 from lsi_engine.samples.media import UnreadableMedia, content_key, identify, read_file

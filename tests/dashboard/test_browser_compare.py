@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import Served, visit
 from playwright.sync_api import Page, expect
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.browser
 def test_a_corrupted_run_against_its_clean_twin(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/compare?run=digits-flipped")
     expect(page.get_by_text("1,797 shared images")).to_be_visible()
-    assert "with=digits" in page.url
+    expect(page).to_have_url(re.compile("with=digits"))
     for title in ("Rank correlation", "Who moved", "Classes that moved", "Difficulty on one axis"):
         expect(page.get_by_role("heading", name=title)).to_be_visible()
     store = RunStore(served.cache)
@@ -25,7 +27,7 @@ def test_a_corrupted_run_against_its_clean_twin(served: Served, page: Page) -> N
     page.get_by_role("radio", name="suspicion").click()
     doubted = joined.shifts("digits-flipped", "digits", "suspicion")
     expect(page.locator(".tile").first).to_have_attribute("data-id", doubted["sample_id"].iloc[0])
-    assert "compare_measure=suspicion" in page.url
+    expect(page).to_have_url(re.compile("compare_measure=suspicion"))
     page.locator(".tile .open").first.click()
     expect(page.get_by_text(doubted["sample_id"].iloc[0]).first).to_be_visible()
-    assert "/sample" in page.url
+    expect(page).to_have_url(re.compile("/sample"))

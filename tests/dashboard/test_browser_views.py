@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import Served, visit
 from playwright.sync_api import Page, expect
@@ -20,6 +22,6 @@ def test_a_view_is_saved_opened_and_forgotten_from_the_sidebar(served: Served, p
     expect(page.get_by_text("1,797 images", exact=True)).to_be_visible()
     entry.click()
     expect(page.get_by_role("button", name="Class 3")).to_be_visible()
-    assert "class=3" in page.url
+    expect(page).to_have_url(re.compile("class=3"))
     page.locator("[class*=st-key-view_forget]").get_by_role("button").click()
     expect(entry).to_have_count(0)

@@ -204,7 +204,6 @@ def test_the_key_covers_what_decides_the_features(tmp_path: Path, tiny_bert: Pat
 
 
 def test_encoders_that_cannot_be_had(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(InputError, match=r"Wanted: config\.json.*the folder's path instead of the name"):
         TransformerText("nobody/has-this-encoder")
     with pytest.raises(InputError, match="is not a folder"):
