@@ -3,16 +3,20 @@
 A picture is found by run and sample id only; a path never comes from outside. It is decoded and scaled once, off
 the event loop, and kept in ``<cache>/thumbnails`` by the hash of the sample's bytes, so a run and its corrupted
 twin share their pictures. (``/media`` and ``/static`` belong to Streamlit, hence ``/image``.)
+
+``/deep/{run}/{sample_id}`` serves all bits of a grey picture that has more than 8: little-endian uint16, row by row,
+and in the header ``X-LSI-Deep`` as JSON what :class:`lsi_engine.samples.deep.DeepImage` says beside its values.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,10 +31,13 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStore
-from lsi_engine.samples.media import open_media
+from lsi_engine.samples.deep import DeepImage
+from lsi_engine.samples.media import is_deep, open_deep, open_media
 
 #: Longest side in pixels by size name; ``full`` is the original up to what a screen can show.
 SIZES = {"96": 96, "192": 192, "384": 384, "full": 4096}
+#: Stands for all bits where a size is asked for.
+DEEP = "deep"
 #: Images up to this size are shown as crisp pixels: enlarged by a whole factor, nearest neighbour, lossless.
 PIXEL_ART = 64
 PIXEL_ART_FULL = 384
@@ -42,6 +49,20 @@ _PRIVATE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy":
 def image_url(run: Run, sample_id: str, size: str) -> str:
     """Where a sample's picture is served. The version in it lets the browser keep the picture for good."""
     return f"/image/{quote(run.name)}/{quote(sample_id, safe='')}/{size}?v={ENCODING}-{run.fingerprint[:16]}"
+
+
+def deep_url(run: Run, sample_id: str) -> str | None:
+    """Where all bits of a sample's picture are served; ``None`` where it has 8 bits or cannot be read."""
+    if not _is_deep(str(run.path), (run.path / "samples.parquet").stat().st_mtime_ns, sample_id):
+        return None
+    return f"/deep/{quote(run.name)}/{quote(sample_id, safe='')}?v={ENCODING}-{run.fingerprint[:16]}"
+
+
+@lru_cache(maxsize=4000)
+def _is_deep(folder: str, stamp: int, sample_id: str) -> bool:
+    pictures = _pictures(folder, stamp)
+    found = pictures.find(sample_id) if pictures else None
+    return pictures is not None and found is not None and is_deep(pictures.source, found[0])
 
 
 @lru_cache(maxsize=32)
@@ -60,7 +81,10 @@ def is_pixel_art(run: Run) -> bool:
 
 def media_routes() -> list[BaseRoute]:
     """The routes that the application mounts beside Streamlit's own."""
-    return [Route("/image/{run}/{sample_id}/{size}", _serve, methods=["GET"])]
+    return [
+        Route("/image/{run}/{sample_id}/{size}", _serve, methods=["GET"]),
+        Route("/deep/{run}/{sample_id}", _serve, methods=["GET"]),
+    ]
 
 
 @dataclass(frozen=True)
@@ -112,16 +136,19 @@ async def _serve(request: Request) -> Response:
         answer,
         wanted["run"],
         wanted["sample_id"],
-        wanted["size"],
+        wanted.get("size", DEEP),
         request.headers.get("if-none-match"),
         "v" in request.query_params,
     )
 
 
 def answer(name: str, sample_id: str, size: str, known: str | None, versioned: bool) -> Response:
-    """The picture of one sample, or why there is none; ``known`` is the tag of what the browser has."""
+    """The picture of one sample in one of ``SIZES`` or in ``DEEP``, or why there is none.
+
+    ``known`` is the tag of what the browser has.
+    """
     pictures = _open(name)
-    found = pictures.find(sample_id) if pictures and size in SIZES else None
+    found = pictures.find(sample_id) if pictures and (size in SIZES or size == DEEP) else None
     if pictures is None or found is None:
         return PlainTextResponse("no such picture", 404, _PRIVATE)
     media, content = found
@@ -131,10 +158,22 @@ def answer(name: str, sample_id: str, size: str, known: str | None, versioned: b
     if known == tag:
         return Response(status_code=304, headers=headers)
     try:
+        if size == DEEP:
+            deep = open_deep(pictures.source, media)
+            return PlainTextResponse("8 bits are all", 404, _PRIVATE) if deep is None else _all_bits(deep, headers)
         picture = _picture(pictures.source, media, content, size)
     except InputError as error:
         return PlainTextResponse(str(error), 404, _PRIVATE | {"Cache-Control": "no-store"})
     return Response(picture, media_type="image/webp", headers=headers)
+
+
+def _all_bits(deep: DeepImage, headers: dict[str, str]) -> Response:
+    facts = asdict(replace(deep, values=deep.values[:0]))
+    del facts["values"]
+    height, width = deep.values.shape
+    told = json.dumps(facts | {"width": width, "height": height}, allow_nan=False)
+    content = deep.values.astype("<u2", copy=False).tobytes()
+    return Response(content, media_type="application/octet-stream", headers=headers | {"X-LSI-Deep": told})
 
 
 def _picture(source: dict[str, Any], media: str, content: str, size: str) -> bytes:

@@ -1,12 +1,19 @@
-// One picture large, and up to two others beside it that zoom and move along. Zoom is relative to fitting the pane, and
-// the place is relative to the picture, so pictures of unequal size stay in step.
+// One picture large, and up to two others beside it that zoom, move and are windowed along. Needs window.js in front.
+//
+// Zoom is relative to fitting the pane, and the place is relative to the picture, so pictures of unequal size stay in
+// step. A picture of more than 8 bits is a canvas with a window (centre and width); another one an image with
+// brightness and contrast.
 
 const MOST = 40;
+const WINDOW = "lsi-window"; // what the reader chose, kept for the next sample and the next visit of the page
+const STEP = 0.05; // of the window's width, a key press
 
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".viewer");
   const part = (name) => root.querySelector(`.${name}`);
-  const state = (root.lsi ??= { key: "", zoom: 1, x: 0.5, y: 0.5, beside: new Set(), invert: false });
+  const state = (root.lsi ??= {
+    key: "", zoom: 1, x: 0.5, y: 0.5, beside: new Set(), invert: false, window: remembered(), dragging: false, queued: 0,
+  });
   const panes = part("panes");
   const key = JSON.stringify(data.panes);
   if (state.key !== key) {
@@ -20,18 +27,24 @@ export default function ({ data, parentElement }) {
   part("in").onclick = () => look(state.zoom * 1.4);
   part("out").onclick = () => look(state.zoom / 1.4);
   part("invert").onclick = invert;
+  part("drag").onclick = toggleDrag;
   part("brightness").oninput = part("contrast").oninput = paint;
-  for (const name of ["brightness", "contrast"]) {
-    part(name).ondblclick = () => { part(name).value = 100; paint(); };
-    part(name).onkeydown = (event) => event.stopPropagation();
-  }
+  part("preset").onchange = () => choose({ preset: part("preset").value });
+  part("centre").oninput = () => custom(Number(part("centre").value), shownWindow().width);
+  part("width").oninput = () => custom(shownWindow().centre, widthAt(Number(part("width").value)));
+  for (const name of ["brightness", "contrast"]) part(name).ondblclick = () => { part(name).value = 100; paint(); };
+  for (const name of ["brightness", "contrast", "centre", "width", "preset"]) part(name).onkeydown = (event) => event.stopPropagation();
   panes.onkeydown = (event) => {
     const step = 0.1 / state.zoom;
     const acts = {
       "+": () => look(state.zoom * 1.4), "-": () => look(state.zoom / 1.4), 0: () => look(1, 0.5, 0.5), 1: one, i: invert,
+      w: toggleDrag, p: nextPreset, a: () => choose({ preset: "auto" }),
       ArrowUp: () => look(state.zoom, state.x, state.y - step), ArrowDown: () => look(state.zoom, state.x, state.y + step),
+      "shift+ArrowUp": () => nudge(STEP, 0), "shift+ArrowDown": () => nudge(-STEP, 0),
+      "shift+ArrowRight": () => nudge(0, STEP), "shift+ArrowLeft": () => nudge(0, -STEP),
     };
-    const act = acts[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const act = acts[event.shiftKey && name.startsWith("Arrow") ? `shift+${name}` : name];
     if (!act || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
@@ -41,6 +54,14 @@ export default function ({ data, parentElement }) {
   state.watch = new ResizeObserver(paint);
   state.watch.observe(panes);
   return () => state.watch.disconnect();
+
+  function remembered() {
+    try {
+      return JSON.parse(sessionStorage.getItem(WINDOW));
+    } catch {
+      return null;
+    }
+  }
 
   function build() {
     panes.setAttribute("aria-label", data.panes[0].alt);
@@ -60,13 +81,8 @@ export default function ({ data, parentElement }) {
   }
 
   function made(pane) {
-    const box = document.createElement("div"), image = document.createElement("img"), line = document.createElement("p");
+    const box = document.createElement("div"), line = document.createElement("p");
     box.className = "pane";
-    image.alt = pane.alt;
-    image.draggable = false;
-    image.onload = paint;
-    image.onerror = () => { line.textContent = "This picture cannot be opened."; };
-    image.src = pane.src;
     if (pane.href) {
       const link = document.createElement("a");
       link.href = pane.href;
@@ -74,19 +90,21 @@ export default function ({ data, parentElement }) {
       link.textContent = pane.title;
       line.append(link);
     } else line.textContent = pane.title;
-    box.append(image, line);
+    box.append(pane.deep ? canvas(pane, box, line) : image(pane, line), line);
     let from = null;
+    box.oncontextmenu = (event) => { if (box.deep) event.preventDefault(); };
     box.onpointerdown = (event) => {
       if (event.target.tagName === "A") return;
       box.setPointerCapture(event.pointerId);
-      from = [event.clientX, event.clientY];
+      from = { x: event.clientX, y: event.clientY, window: box.deep && (state.dragging || event.button === 2) };
     };
     box.onpointermove = (event) => {
-      if (!from || !image.naturalWidth) return;
-      const shown = scale(box, image);
-      const [dx, dy] = [event.clientX - from[0], event.clientY - from[1]];
-      from = [event.clientX, event.clientY];
-      look(state.zoom, state.x - dx / (shown * image.naturalWidth), state.y - dy / (shown * image.naturalHeight));
+      if (!from || !size(box)[0]) return;
+      const [dx, dy] = [event.clientX - from.x, event.clientY - from.y], shown = scale(box), [width, height] = size(box);
+      Object.assign(from, { x: event.clientX, y: event.clientY });
+      // The whole pane is one width: a fast drag crosses it, a slow one is exact to a few grey values.
+      if (from.window) nudge(-dy / box.clientHeight, dx / box.clientWidth * 2);
+      else look(state.zoom, state.x - dx / (shown * width), state.y - dy / (shown * height));
     };
     box.onpointerup = box.onpointercancel = () => { from = null; };
     box.onwheel = (event) => {
@@ -96,19 +114,45 @@ export default function ({ data, parentElement }) {
     return box;
   }
 
-  function fitting(box, image) {
-    return Math.min(box.clientWidth / image.naturalWidth, box.clientHeight / image.naturalHeight);
+  function image(pane, line) {
+    const made = document.createElement("img");
+    made.className = "picture";
+    made.alt = pane.alt;
+    made.draggable = false;
+    made.onload = paint;
+    made.onerror = () => { line.textContent = "This picture cannot be opened."; };
+    made.src = pane.src;
+    return made;
   }
 
-  function scale(box, image) {
-    const fit = fitting(box, image);
+  function canvas(pane, box, line) {
+    const made = document.createElement("canvas");
+    made.className = "picture";
+    made.setAttribute("role", "img");
+    made.setAttribute("aria-label", pane.alt);
+    made.width = made.height = 0;
+    loadDeep(pane.deep).then((deep) => {
+      box.deep = deep;
+      Object.assign(made, { width: deep.facts.width, height: deep.facts.height });
+      paint();
+    }, () => { line.textContent = "This picture cannot be opened."; });
+    return made;
+  }
+
+  function size(box) {
+    const picture = box.querySelector(".picture");
+    return [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
+  }
+
+  function scale(box) {
+    const [width, height] = size(box), fit = Math.min(box.clientWidth / width, box.clientHeight / height);
     // Tiny pictures arrive enlarged already; blowing them up further helps nobody.
     return state.zoom * (data.tiny ? Math.min(fit, 1) : fit);
   }
 
   function one() {
-    const box = panes.firstElementChild, image = box.querySelector("img");
-    if (image.naturalWidth) look(1 / (data.tiny ? Math.min(fitting(box, image), 1) : fitting(box, image)));
+    const box = panes.firstElementChild;
+    if (size(box)[0]) look(state.zoom / scale(box));
   }
 
   function invert() {
@@ -122,20 +166,102 @@ export default function ({ data, parentElement }) {
     paint();
   }
 
+  // The picture whose window the controls show: the sample's own, or the first that has one.
+  function leading() {
+    return [...panes.children].find((box) => box.deep)?.deep ?? null;
+  }
+
+  function shownWindow() {
+    return windowOf(leading(), state.window);
+  }
+
+  function choose(window) {
+    if (!leading()) return;
+    state.window = window;
+    sessionStorage.setItem(WINDOW, JSON.stringify(window));
+    paint();
+  }
+
+  function custom(centre, width) {
+    const narrowest = 2 * leading().facts.slope;
+    choose({ centre, width: Math.max(width, Math.abs(narrowest), 1e-9), hounsfield: leading().facts.hounsfield });
+  }
+
+  // Both in shares of the width, so that the same movement does the same to a CT and to a film.
+  function nudge(centre, width) {
+    if (!leading()) return;
+    const now = shownWindow();
+    custom(now.centre + centre * now.width, now.width * Math.exp(width));
+  }
+
+  function nextPreset() {
+    if (!leading()) return;
+    const names = [...leading().presets.keys()];
+    choose({ preset: names[(names.indexOf(shownWindow().preset) + 1) % names.length] });
+  }
+
+  function toggleDrag() {
+    state.dragging = !state.dragging;
+    paint();
+  }
+
+  // The slider of the width is logarithmic: from a thousandth of the full range to twice that range.
+  function range() {
+    const [low, high] = leading().facts.full;
+    return Math.max(high - low, 1e-9);
+  }
+
+  function widthAt(place) {
+    return range() * Math.pow(2000, place / 1000) / 1000;
+  }
+
+  function placeOf(width) {
+    return 1000 * Math.log(width / range() * 1000) / Math.log(2000);
+  }
+
+  function controls(window) {
+    const { facts, presets } = leading(), names = [...presets.keys()];
+    const choice = part("preset"), listed = window.preset ? names : ["own", ...names];
+    if ([...choice.options].map((one) => one.value).join() !== listed.join()) {
+      choice.replaceChildren(...listed.map((name) => new Option(name, name)));
+    }
+    choice.value = window.preset ?? "own";
+    Object.assign(part("centre"), { min: facts.full[0], max: facts.full[1] });
+    part("centre").value = window.centre;
+    part("width").value = placeOf(window.width);
+    const unit = facts.hounsfield ? " HU" : "", digits = Math.abs(facts.slope) < 0.5 ? 3 : 0;
+    part("centre-said").textContent = window.centre.toFixed(digits) + unit;
+    part("width-said").textContent = window.width.toFixed(digits) + unit;
+    part("reduced").textContent = facts.original
+      ? `Shown at ${facts.width} × ${facts.height}; the file has ${facts.original[0]} × ${facts.original[1]}.` : "";
+  }
+
   function paint() {
+    // One drawing a frame, however fast the pointer moves.
+    state.queued ||= requestAnimationFrame(() => { state.queued = 0; drawn(); });
+    root.dataset.zoom = state.zoom.toFixed(2);
+  }
+
+  function drawn() {
     const light = `brightness(${part("brightness").value}%) contrast(${part("contrast").value}%)`;
+    const deep = leading();
     part("invert").setAttribute("aria-pressed", String(state.invert));
+    part("drag").setAttribute("aria-pressed", String(state.dragging));
+    part("windowing").hidden = !deep;
+    part("light").hidden = [...panes.children].every((box) => box.querySelector("canvas"));
+    if (deep) controls(shownWindow());
     for (const box of panes.children) {
-      const image = box.querySelector("img");
-      if (!image.naturalWidth) continue;
-      const shown = scale(box, image);
-      const left = box.clientWidth / 2 - state.x * image.naturalWidth * shown;
-      const top = box.clientHeight / 2 - state.y * image.naturalHeight * shown;
-      image.style.transform = `translate(${left}px, ${top}px) scale(${shown})`;
-      image.style.imageRendering = shown >= 3 ? "pixelated" : "auto";
-      image.style.filter = `${state.invert ? "invert(1) " : ""}${light}`;
+      const picture = box.querySelector(".picture"), [width, height] = size(box);
+      if (!width) continue;
+      const shown = scale(box);
+      const left = box.clientWidth / 2 - state.x * width * shown, top = box.clientHeight / 2 - state.y * height * shown;
+      picture.style.transform = `translate(${left}px, ${top}px) scale(${shown})`;
+      picture.style.imageRendering = shown >= 3 ? "pixelated" : "auto";
+      box.classList.toggle("windowed", Boolean(box.deep && state.dragging));
+      if (box.deep) drawDeep(picture, box.deep, windowOf(box.deep, state.window), state.invert);
+      else picture.style.filter = `${state.invert ? "invert(1) " : ""}${light}`;
       if (box === panes.firstElementChild) part("said").textContent = `${Math.round(100 * shown)} %`;
     }
-    root.dataset.zoom = state.zoom.toFixed(2);
+    if (deep) root.dataset.window = [shownWindow().centre, shownWindow().width].map((value) => value.toFixed(2)).join();
   }
 }

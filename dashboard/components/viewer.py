@@ -1,4 +1,7 @@
-"""The large picture of one sample: zoom, pan, 1:1, invert, brightness and contrast, beside typical samples in step."""
+"""The large picture of one sample: zoom, pan, 1:1, invert, beside typical samples in step.
+
+What has more than 8 bits of grey gets a window (centre and width, presets), the rest brightness and contrast.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from dashboard.components.assets import text_of
-from dashboard.components.media import image_url, is_pixel_art
+from dashboard.components.media import deep_url, image_url, is_pixel_art
 from dashboard.components.neighbours import nearest_typical
 from dashboard.data import RunData
 
@@ -23,7 +26,7 @@ def viewer(data: RunData, row: int, labels: Sequence[str]) -> None:
         if near:
             panes.append(_pane(data, near[0], f"typical {label}", link=True))
     component = st.components.v2.component(
-        "lsi_viewer", html=text_of("viewer.html"), css=text_of("viewer.css"), js=text_of("viewer.js")
+        "lsi_viewer", html=text_of("viewer.html"), css=text_of("viewer.css"), js=text_of("window.js", "viewer.js")
     )
     component(key="viewer", data={"panes": panes, "tiny": is_pixel_art(data.run)})
 
@@ -32,6 +35,7 @@ def _pane(data: RunData, row: int, title: str, *, link: bool) -> dict[str, Any]:
     sample = str(data.frame["sample_id"].iloc[row])
     return {
         "src": image_url(data.run, sample, "full"),
+        "deep": deep_url(data.run, sample),
         "title": title,
         "alt": f"{data.nouns[0]} {sample}, labelled {data.frame['label'].iloc[row]}",
         "href": "sample?" + urlencode({"run": data.run.name, "sample": sample}) if link else None,

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -28,6 +28,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.damage import damaged, damaged_content, is_damage
+
+if TYPE_CHECKING:
+    from lsi_engine.samples.deep import DeepImage
 
 #: Formats that Pillow recognises by their content and decodes itself. EPS and the like would start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -53,6 +56,9 @@ class MediaKind:
 
     read: Callable[[dict[str, Any], str], bytes]
     decode: Callable[[bytes], Image.Image]
+    #: Whether there may be more than 8 bits of grey, judged by the header, and then all of them; ``None``: never.
+    is_deep: Callable[[bytes], bool] | None = None
+    decode_deep: Callable[[bytes], DeepImage | None] | None = None
 
 
 def content_key(payload: bytes) -> str:
@@ -174,14 +180,17 @@ def stretched(grey: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> Im
 
 
 def _media_kinds() -> dict[str, MediaKind]:
-    from lsi_engine.samples import bundled, cifar, dicom  # they import this module
+    from lsi_engine.samples import bundled, cifar, deep, dicom_image  # they import this module
 
-    image_file, record = MediaKind(read_file, decode_image), MediaKind(cifar.read_record, cifar.decode_record)
+    image_file = MediaKind(read_file, decode_image, deep.is_deep_file, deep.decode_deep_file)
+    record = MediaKind(cifar.read_record, cifar.decode_record)
     return {
         "image_folder": image_file,
         "wordnet_folder": image_file,
         "pneumonia": image_file,
-        "dicom_folder": MediaKind(read_file, dicom.decode_dicom),
+        "dicom_folder": MediaKind(
+            read_file, dicom_image.decode_dicom, dicom_image.is_deep_dicom, dicom_image.decode_deep_dicom
+        ),
         "image_text_pairs": image_file,
         "digits": MediaKind(bundled.read_digit, bundled.decode_digit),
         "cifar10": record,
@@ -244,3 +253,22 @@ def open_media(source: dict[str, Any], media: str) -> Image.Image:
     Raises ``UnreadableMedia`` (an ``InputError``) when the file is gone, damaged or outside the dataset's folder.
     """
     return read_media(source, media).decode()
+
+
+def is_deep(source: dict[str, Any], media: str) -> bool:
+    """Whether a sample has more than 8 bits of grey to show (:func:`open_deep`); False for one that cannot be read."""
+    try:
+        kind = media_kind(source)
+        if kind.is_deep is None or media.startswith("/"):  # what was damaged on purpose is 8-bit
+            return False
+        return kind.is_deep(kind.read(source, media))
+    except InputError:
+        return False
+
+
+def open_deep(source: dict[str, Any], media: str) -> DeepImage | None:
+    """All bits of one sample's grey values; ``None`` where 8 bits are all there is. Raises as :func:`open_media`."""
+    kind = media_kind(source)
+    if kind.decode_deep is None or media.startswith("/"):
+        return None
+    return kind.decode_deep(kind.read(source, media))

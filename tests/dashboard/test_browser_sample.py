@@ -1,15 +1,17 @@
-"""The sample's page in a browser: the viewer zooms, inverts and keeps pictures in step; duplicates are named."""
+"""The sample's page in a browser: the viewer zooms, inverts, windows and keeps pictures in step."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from conftest import Served, visit
+from deep_films import films
 from playwright.sync_api import Page, expect
 
 from dashboard.components.neighbours import DUPLICATE
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import RunStore
+from lsi_engine.samples.media import open_deep
 
 pytestmark = pytest.mark.browser
 TRANSFORMS = "panes => [...panes.querySelectorAll('img')].map(image => image.style.transform)"
@@ -68,3 +70,49 @@ def test_near_duplicates_are_shown(served: Served, page: Page) -> None:
     card = page.locator(".st-key-card_sample_alike")
     expect(card.locator(".tile").first).to_have_attribute("data-id", ids[int(distance[row].argmin())])
     expect(card.locator(".tile")).to_have_count(min(int(close[row].sum()), 12))
+
+
+def test_a_window_is_dragged_and_goes_along_to_the_next_sample(
+    served: Served, page: Page, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    run = films(tmp_path_factory.mktemp("films") / "data", RunStore(served.cache))
+    table = run.samples().set_index("media")["sample_id"]
+    visit(page, f"{served.address}/sample?run=films&sample={table['light/3.png']}")
+    viewer, stage = page.locator(".viewer"), page.locator(".viewer canvas")
+    deep = open_deep(run.config.source, "light/3.png")
+    assert deep is not None
+
+    def window() -> list[float]:
+        return [float(number) for number in (viewer.get_attribute("data-window") or "").split(",")]
+
+    expect(viewer).to_have_attribute("data-window", f"{sum(deep.auto) / 2:.2f},{deep.auto[1] - deep.auto[0]:.2f}")
+    expect(viewer.locator(".preset")).to_have_value("auto")
+    expect(viewer.get_by_label("Brightness")).to_be_hidden()
+    viewer.get_by_role("button", name="Beside typical light").click()
+    expect(stage).to_have_count(2)
+    before = window()
+    box = viewer.locator(".pane").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 40, box["y"] + 100)
+    page.mouse.down(button="right")
+    page.mouse.move(box["x"] + 90, box["y"] + 60, steps=4)
+    page.mouse.up(button="right")
+    expect(viewer.locator(".preset")).to_have_value("own")
+    after = window()
+    assert after[0] > before[0]
+    assert after[1] > before[1]
+    assert viewer.get_attribute("data-zoom") == "1.00", "the right button moves the window, not the picture"
+    darker = "canvas => canvas.getContext('2d').getImageData(0, 0, 120, 90).data[0]"
+    grey = deep.values[0, 0] * deep.slope + deep.intercept
+    expected = np.clip(((grey - after[0] + 0.5) / (after[1] - 1) + 0.5) * 255, 0, 255)
+    assert abs(stage.first.evaluate(darker) - expected) <= 2
+    page.get_by_label("Sample id").fill(table["light/5.png"])
+    page.get_by_label("Sample id").press("Enter")
+    expect(viewer.locator(".pane p").first).to_contain_text(table["light/5.png"])
+    expect(viewer).to_have_attribute("data-window", f"{after[0]:.2f},{after[1]:.2f}")
+    viewer.locator(".panes").focus()
+    page.keyboard.press("a")
+    expect(viewer.locator(".preset")).to_have_value("auto")
+    page.get_by_label("Sample id").fill(table["dark/0.png"])
+    page.get_by_label("Sample id").press("Enter")
+    expect(viewer.locator(".pane img").first).to_be_visible()
