@@ -6,18 +6,48 @@ import socket
 import threading
 import time
 import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import streamlit as st
+from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
 from dashboard import theme
 from dashboard.components.media import media_routes
 from dashboard.components.points import point_routes
 from dashboard.components.reading import case_routes
+from dashboard.sharing.guard import Guard, SignIn
+from dashboard.sharing.password import read_password
 from lsi_engine.errors import InputError, LsiError
 
 SCRIPT = Path(__file__).with_name("app.py")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+#: No page takes files, so the route that Streamlit has for them takes next to nothing (MB).
+UPLOAD_MB = 1
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How other machines may reach the dashboard; always behind a sign-in.
+
+    ``names`` are host names besides this machine's own under which it is reached; ``certificate`` and ``key`` are PEM
+    files for TLS.
+    """
+
+    password_file: Path | None = None
+    names: Sequence[str] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise InputError("TLS needs both --certificate and --key")
+        for path in (self.certificate, self.key):
+            if path is not None and not path.is_file():
+                raise InputError(f"there is no file {path}")
 
 
 def explain(error: Exception) -> bool:
@@ -33,18 +63,26 @@ def explain(error: Exception) -> bool:
 # the module in `pages/` as a script of its own.
 PagesManager.uses_pages_directory = False
 
-app = st.App(SCRIPT, routes=[*media_routes(), *point_routes(), *case_routes()], on_script_error=explain)
+
+def application(sign_in: SignIn | None = None) -> st.App:
+    """The whole server; with ``sign_in`` nothing of it is reachable without."""
+    return st.App(
+        SCRIPT,
+        routes=[*media_routes(), *point_routes(), *case_routes()],
+        middleware=[Middleware(Guard, sign_in=sign_in)],
+        on_script_error=explain,
+    )
 
 
-def options(port: int, host: str, headless: bool) -> dict[str, object]:
+def options(port: int, host: str, headless: bool, sharing: Sharing | None = None) -> dict[str, object]:
     """Streamlit's settings: nothing leaves the machine, nothing internal is shown, nothing is watched."""
-    local = host in ("127.0.0.1", "localhost", "::1")
-    return {
+    chosen: dict[str, object] = {
         "server.address": host,
         "server.port": port,
         "server.headless": headless,
         "server.fileWatcherType": "none",
-        "server.allowedHosts": ["127.0.0.1", "localhost", "::1"] if local else [],
+        "server.allowedHosts": [*LOOPBACK, *(known_as(host, sharing.names) if sharing else ())],
+        "server.maxUploadSize": UPLOAD_MB,
         "server.showEmailPrompt": False,
         "browser.gatherUsageStats": False,
         "client.showErrorDetails": "none",
@@ -53,24 +91,53 @@ def options(port: int, host: str, headless: bool) -> dict[str, object]:
         "logger.hideWelcomeMessage": True,
         **theme.streamlit_options(),
     }
+    if sharing is not None and sharing.certificate is not None:
+        chosen |= {"server.sslCertFile": str(sharing.certificate), "server.sslKeyFile": str(sharing.key)}
+    return chosen
 
 
-def main(port: int = 8501, host: str = "127.0.0.1", headless: bool = False) -> None:
+def known_as(host: str, names: Sequence[str]) -> list[str]:
+    """Host names and addresses under which this machine is reached when it listens on ``host``."""
+    if host not in ("0.0.0.0", "::"):
+        return [host, *names]
+    addresses = {
+        one.address.partition("%")[0]
+        for interface in psutil.net_if_addrs().values()
+        for one in interface
+        if one.family in (socket.AF_INET, socket.AF_INET6)
+    }
+    return [*sorted(addresses), socket.gethostname(), socket.getfqdn(), *names]
+
+
+def main(port: int = 8501, host: str | None = None, headless: bool = False, sharing: Sharing | None = None) -> None:
     """Serve the dashboard until interrupted; opens a browser unless ``headless``.
 
-    Raises ``InputError`` when the port is taken.
+    ``host`` is where it listens: 127.0.0.1 when not given, and every interface with ``sharing``. Raises ``InputError``
+    when the port is taken, when ``host`` is another machine's door and nobody asked for sharing, and when sharing has
+    no password.
     """
+    host = host or ("0.0.0.0" if sharing else "127.0.0.1")
+    if sharing is None and host not in LOOPBACK:
+        raise InputError(
+            f"listening on {host} would let other machines in: add --share, which asks them for a password, or leave "
+            "--host away"
+        )
+    secure = sharing is not None and sharing.certificate is not None
+    sign_in = SignIn(read_password(sharing.password_file), secure=secure) if sharing else None
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise InputError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from error
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    reached = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    address = f"http{'s' * secure}://{f'[{reached}]' if ':' in reached else reached}:{port}"
     print(f"Dashboard: {address}  (stop with Ctrl+C)", flush=True)
+    if sharing and not secure and host not in LOOPBACK:
+        print("Not encrypted: the password and the pictures cross the network as they are (--certificate, --key).")
     if not headless:
         threading.Thread(target=_open_when_up, args=(host, port, address), daemon=True).start()
-    app.run(config=options(port, host, headless))
+    application(sign_in).run(config=options(port, host, headless, sharing))
 
 
 def _open_when_up(host: str, port: int, address: str) -> None:

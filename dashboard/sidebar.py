@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import saved_views, words
+from dashboard.components.reviewer import signed_in
 from dashboard.data import RunData, complete_runs, open_run, switch_run
+from dashboard.sharing.guard import SIGN_OUT
 from dashboard.state import View, current_view, set_view
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunStore
@@ -27,6 +29,9 @@ def draw() -> View:
             st.selectbox("Run", names, key="run_picker", on_change=_switch)
             st.html(card(open_run(view.run)))
             _saved_views(view, names)
+    name = signed_in()
+    if name is not None:
+        st.sidebar.html(f'<p>{words.escape(name)} · <a href="{SIGN_OUT}" target="_self">Sign out</a></p>')
     return view
 
 

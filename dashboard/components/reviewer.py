@@ -1,10 +1,15 @@
-"""Who is deciding: a name kept in this browser, so it survives a reload and is never in a shared link."""
+"""Who is deciding: the name given at sign-in, else one kept in this browser, so that it survives a reload and is never
+in a shared link."""
 
 from __future__ import annotations
 
 import getpass
+from urllib.parse import unquote
 
 import streamlit as st
+
+from dashboard import words
+from dashboard.sharing.guard import NAME_HEADER
 
 _HTML = '<label>Reviewer <input type="text" maxlength="60" autocomplete="off" spellcheck="false"></label>'
 _CSS = """
@@ -30,8 +35,21 @@ export default function ({ data, parentElement, setStateValue }) {
 """
 
 
+def signed_in() -> str | None:
+    """The name of the person who signed in; None on a server without a sign-in, where names are typed freely."""
+    return unquote(st.context.headers.get(NAME_HEADER) or "") or None
+
+
 def reviewer_name() -> str:
-    """Draw the name's field and return the name; the account's name until somebody types another."""
+    """Draw the name's field and return the name; the account's name until somebody types another.
+
+    Whoever signed in decides under that name, and there is nothing to type.
+    """
+    name = signed_in()
+    if name is not None:
+        st.html(f'<span class="lsi-count">Reviewer <b>{words.escape(name)}</b></span>', width="content")
+        st.session_state["reviewer"] = name
+        return name
     kept = st.session_state.get("reviewer") or _account()
     result = st.components.v2.component("lsi_reviewer", html=_HTML, css=_CSS, js=_JS)(
         key="reviewer_field",

@@ -17,7 +17,7 @@ from dashboard.components import rounds
 from dashboard.components.pair_panel import CAPTION_WRONG
 from dashboard.components.ranking import order
 from dashboard.components.review import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
-from dashboard.components.reviewer import reviewer_name
+from dashboard.components.reviewer import reviewer_name, signed_in
 from dashboard.selection import DOUBT, Selection, current_selection
 from lsi_engine.curation import Decisions
 
@@ -118,7 +118,7 @@ def _take(run: str, log: Decisions) -> None:
     """
     state = st.session_state
     before: Outcome = state["review_outcome"]
-    outcome = record(log, _untaken(run, state["review_desk"].get("outbox")))
+    outcome = record(log, _untaken(run, state["review_desk"].get("outbox")), signed_in=signed_in())
     # The desk drops an act once it sees its token; a few hundred cover everything it can still hold.
     outcome.acknowledged = [*before.acknowledged, *outcome.acknowledged][-500:]
     if not outcome.conflicts:

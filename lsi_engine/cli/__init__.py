@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +23,7 @@ from lsi_engine.cli import (
     text_sources,
 )
 from lsi_engine.cli.console import Json, notes, out, print_json
-from lsi_engine.errors import Cancelled, LsiError
+from lsi_engine.errors import Cancelled, InputError, LsiError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,11 +49,27 @@ app.command("rescore")(rescore.rescore_run)
 def dashboard(
     port: Annotated[int, typer.Option(envvar="PORT", help="Port on this machine.")] = 8501,
     headless: Annotated[bool, typer.Option(envvar="HEADLESS", help="Do not open a browser.")] = False,
+    share: Annotated[bool, typer.Option("--share", help="Let other machines in, behind a password.")] = False,
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen: 127.0.0.1, and with --share every interface.")
+    ] = None,
+    password_file: Annotated[
+        Path | None, typer.Option(help="File with the shared password, mode 0600; else LSI_PASSWORD.")
+    ] = None,
+    hostname: Annotated[
+        list[str] | None, typer.Option(help="A further name by which others reach this machine; repeatable.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM certificate, for https.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
 ) -> None:
-    """Open the dashboard on this machine (127.0.0.1)."""
+    """Open the dashboard on this machine (127.0.0.1), or share it: docs/sharing.md."""
+    from dashboard.server import Sharing
     from dashboard.server import main as serve
 
-    serve(port=port, headless=headless)
+    sharing = Sharing(password_file, hostname or (), certificate, key) if share else None
+    if sharing is None and (password_file or hostname or certificate or key):
+        raise InputError("--password-file, --hostname, --certificate and --key go with --share")
+    serve(port=port, host=host, headless=headless, sharing=sharing)
 
 
 @app.command("doctor")

@@ -1,0 +1,1 @@
+"""Who may reach the server: the guard in front of every route, the shared password and its sessions."""
