@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
 from dashboard import words
 from dashboard.charts.chart import Chart
+from dashboard.components.save_figure import save_figure
+from dashboard.state import current_view
 
-#: Plotly's own toolbar, without what a figure of counts has no use for.
-_REMOVED = ["lasso2d", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]
+#: Plotly's own toolbar, without what a figure of counts has no use for, and without its camera: ours has two formats.
+_REMOVED = ["toImage", "lasso2d", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def figure(
     *,
     on_box: Callable[[dict[str, list[float]] | None], None] | None = None,
 ) -> None:
-    """Draw ``chart`` with its table behind a button, and PNG or SVG from the figure's own toolbar.
+    """Draw ``chart`` with its table behind a button and, beside it, buttons that save it as PNG or SVG.
 
     ``on_box`` is called with the box that the reader dragged (``{"x": [a, b], "y": [c, d]}`` in axis units), or
     None when they took it away; it may change the view.
@@ -49,11 +51,6 @@ def figure(
     config = {
         "displaylogo": False,
         "modeBarButtonsToRemove": _REMOVED if on_box else [*_REMOVED, "select2d"],
-        "toImageButtonOptions": {
-            "format": st.session_state.get("figure_format", "png"),
-            "filename": f"lsi-{key}",
-            "scale": 2,
-        },
     }
 
     def selected() -> None:
@@ -63,25 +60,14 @@ def figure(
 
     selection: dict[str, Any] = {"on_select": selected, "selection_mode": "box"} if on_box else {}
     st.plotly_chart(chart.figure, key=f"figure_{key}", config=config, alt=chart.alt, **selection)
-    numbers = st.container(key=f"numbers_{key}").popover("Numbers", icon=":material/table_rows:", type="tertiary")
-    with numbers:
-        st.caption(words.markdown(chart.alt))
-        st.dataframe(chart.table, hide_index=True, height=min(320, 38 + 35 * max(len(chart.table), 1)))
-        _figure_format(key)
+    with st.container(key=f"numbers_{key}", horizontal=True, vertical_alignment="center", gap="xxsmall"):
+        with st.popover("Numbers", type="tertiary"):
+            st.caption(words.markdown(chart.alt))
+            st.dataframe(chart.table, hide_index=True, height=min(320, 38 + 35 * max(len(chart.table), 1)))
+        save_figure(f"figure_{key}", _file_name(key), key.replace("_", " "))
 
 
-def _figure_format(key: str) -> None:
-    widget = f"figure_format_{key}"
-    st.session_state[widget] = st.session_state.get("figure_format", "png")
-
-    def choose() -> None:
-        chosen: Literal["png", "svg"] | None = st.session_state[widget]
-        st.session_state["figure_format"] = chosen or "png"
-
-    st.segmented_control(
-        "The camera in a figure's corner saves it as",
-        ["png", "svg"],
-        format_func=str.upper,
-        key=widget,
-        on_change=choose,
-    )
+def _file_name(key: str) -> str:
+    """Run, figure, and whether conditions narrowed it; all of it fit for a file's name."""
+    view = current_view()
+    return "-".join([view.run or "lsi", key.replace("_", "-"), *(["filtered"] if view.conditions else [])])

@@ -125,6 +125,23 @@ def test_every_figure_has_a_table_and_an_accessible_name(served: Served, page: P
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
 
 
+def test_figures_are_saved_as_pixels_and_as_drawings_from_the_keyboard(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/?run=digits&class=3")
+    page.wait_for_selector(TAIL)
+    for form, beginning in (("PNG", b"\x89PNG"), ("SVG", b"<svg")):
+        button = page.get_by_role("button", name=f"Save tail as {form}")
+        button.focus()
+        with page.expect_download() as saving:
+            page.keyboard.press("Enter")
+        assert saving.value.suggested_filename == f"digits-tail-filtered.{form.lower()}"
+        content = saving.value.path().read_bytes()
+        assert content.startswith(beginning)
+        assert len(content) > 5000
+    expect(page.get_by_role("button", name=re.compile("^Save .* as SVG$"))).to_have_count(
+        page.get_by_test_id("stPlotlyChart").count()
+    )
+
+
 def test_an_unknown_run_in_a_link_is_said_and_another_is_shown(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/?run=%3Cb%3Egone")
     expect(page.get_by_text("There is no finished run called <b>gone")).to_be_visible()
