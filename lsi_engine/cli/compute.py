@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from pydantic import ValidationError
+from rich.table import Table
 
-from lsi_engine.cli.console import Bars, notes, out
+from lsi_engine.cli.console import Bars, Json, notes, out, print_json, said_seconds
 from lsi_engine.cli.corruptions import asked_for, show_sweep
 from lsi_engine.errors import InputError
 
@@ -25,6 +28,14 @@ app = typer.Typer(no_args_is_help=True, help="Score a dataset and store the resu
 
 #: Where `--help` puts the options of the methods that train.
 TRAINING: dict[str, Any] = {"rich_help_panel": "Method and training"}
+
+
+EstimateOnly = Annotated[
+    bool,
+    typer.Option("--estimate", help="Say what it would take, by method, and compute nothing; --json for a program."),
+]
+#: Collects configurations instead of carrying them out; see :func:`plan`.
+_planned: ContextVar[list[RunConfig] | None] = ContextVar("_planned", default=None)
 
 
 class Hessian(StrEnum):
@@ -83,7 +94,12 @@ class Settings:
         str, typer.Option(metavar="10,100,…", help="Epochs at which retrain also takes LSI.", **TRAINING)
     ] = ""
     rows: Annotated[
-        str, typer.Option(metavar="FIRST:END", help="Leave out these rows only, END not included.", **TRAINING)
+        str,
+        typer.Option(
+            metavar="FIRST:END|NUMBER|SHARE",
+            help="Leave out these rows only, END not included; or so many, or such a share (0.1), drawn at random.",
+            **TRAINING,
+        ),
     ] = ""
     device: Annotated[str | None, typer.Option(help="torch device for the engine, such as cuda.")] = None
     flip_labels: Annotated[
@@ -100,6 +116,8 @@ class Settings:
         str | None,
         typer.Option(metavar="key=value,…", help="One run a value of this setting of --corrupt: NAME-sigma0.5, …"),
     ] = None
+    estimate: EstimateOnly = False
+    as_json: Json = False
 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -223,18 +241,72 @@ def compute_source(
         epochs=settings.epochs,
         seeds=settings.seeds,
         score_epochs=_whole_numbers("--score-epochs", settings.score_epochs, ","),
-        left_out=_rows(settings.rows),
+        left_out=chosen_rows(settings.rows),
         groups=settings.groups.value,
         device=settings.device,
     )
-    for ending, steps in asked_for(settings.flip_labels, settings.seed, settings.corrupt or [], settings.sweep):
-        carry_out(config.model_copy(update={"name": config.name + ending, "corruption": steps}))
-    if settings.sweep is not None:
+    variants = asked_for(settings.flip_labels, settings.seed, settings.corrupt or [], settings.sweep)
+    for ending, steps in variants:
+        variant = config.model_copy(update={"name": config.name + ending, "corruption": steps})
+        if settings.estimate:
+            return show_estimate(variant, len(variants), settings.as_json)
+        carry_out(variant)
+    if settings.sweep is not None and _planned.get() is None:
         show_sweep(config.name + ending)
+
+
+def plan(arguments: Sequence[str]) -> list[RunConfig]:
+    """The runs that ``lsi compute`` with these arguments would carry out; nothing is read or computed.
+
+    Raises ``InputError`` for arguments that the command line would refuse.
+    """
+    collected: list[RunConfig] = []
+    token = _planned.set(collected)
+    try:
+        typer.main.get_command(app)(list(arguments), standalone_mode=False)
+    except typer.BadParameter as error:
+        raise InputError(error.format_message()) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from error
+    finally:
+        _planned.reset(token)
+    return collected
+
+
+def show_estimate(config: RunConfig, runs: int, as_json: bool) -> None:
+    """What ``config`` would take, each method a line; of a sweep, what each of its runs would."""
+    from lsi_engine.runs.estimate import estimate
+    from lsi_engine.runs.store import RunStore
+
+    found = estimate(config, RunStore())
+    if as_json:
+        print_json({"runs": runs, **found.to_dict()})
+        return
+    known = {"samples": found.sizes.samples, "features": found.sizes.dimension, "classes": found.sizes.classes}
+    listed = ", ".join(f"{value:,} {name}" if value else f"{name} unknown" for name, value in known.items())
+    out.print(f"{listed} ({found.sizes.said})" + (f"; each of {runs} runs:" if runs > 1 else ""), markup=False)
+    said = "unknown" if found.features.seconds is None else said_seconds(found.features.seconds)
+    out.print(f"features   {said} ({found.features.said})", markup=False)
+    if not found.costs:
+        notes.print("how long each method takes cannot be said before the data are read")
+        return
+    table = Table("method", "about", "memory", "", box=None)
+    for name, each in found.costs.items():
+        marked = f"{name} ←" if name == found.chosen else name
+        if each.refusal:
+            table.add_row(marked, "–", "", each.refusal.replace("[", r"\["))
+        else:
+            memory = f"{each.needed / 2**30:.1f} of {each.free / 2**30:.1f} GiB free"
+            table.add_row(marked, said_seconds(each.seconds), memory, "")
+    out.print(table)
 
 
 def carry_out(config: RunConfig) -> None:
     """Compute the run, with bars, and say what came out."""
+    if (planned := _planned.get()) is not None:
+        planned.append(config)
+        return
     from lsi_engine.runs.pipeline import compute
     from lsi_engine.runs.store import RunStore
 
@@ -275,10 +347,20 @@ def _whole_numbers(option: str, text: str, separator: str) -> list[int]:
         raise InputError(f"{option} {text!r}: give whole numbers with {separator!r} between them") from None
 
 
-def _rows(text: str) -> tuple[int, int] | None:
-    ends = _whole_numbers("--rows", text, ":")
-    if not ends:
+def chosen_rows(text: str) -> tuple[int, int] | int | float | None:
+    if not text:
         return None
+    if ":" not in text:
+        try:
+            number = float(text)
+        except ValueError:
+            number = 0.0
+        if 0 < number < 1:
+            return number
+        if number >= 1 and number == int(number):
+            return int(number)
+        raise InputError(f"--rows {text!r}: give FIRST:END, how many rows, or their share between 0 and 1")
+    ends = _whole_numbers("--rows", text, ":")
     if len(ends) != 2 or not 0 <= ends[0] < ends[1]:
         raise InputError(f"--rows {text!r}: give the first row and the one after the last, such as 0:50")
     return ends[0], ends[1]

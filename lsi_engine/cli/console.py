@@ -45,6 +45,20 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False, default=str))
 
 
+def said_seconds(value: float) -> str:
+    """A duration as a person says it: ``3.3 s``, ``2 min 5 s``, ``1 h 20 min``, ``12 days``."""
+    whole = round(value)
+    if value < 10:
+        return f"{value:.1f} s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400:,} days"
+
+
 class Bars:
     """A :class:`lsi_engine.progress.Progress`: bars with ETA on a terminal, an occasional line in a log file."""
 

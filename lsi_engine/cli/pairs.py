@@ -10,13 +10,17 @@ import typer
 
 from lsi_engine.cli.compute import (
     Backbone,
+    EstimateOnly,
     ImageSize,
     Weights,
     carry_out,
+    chosen_rows,
     extractor_settings,
     plain,
     prior_precision,
+    show_estimate,
 )
+from lsi_engine.cli.console import Json
 from lsi_engine.cli.corruptions import asked_for
 from lsi_engine.cli.text_sources import Pooling, encoder_settings
 
@@ -82,6 +86,11 @@ def compute_pairs(
         list[str] | None,
         typer.Option(metavar="KIND:key=value,…", help="Damage on purpose; `lsi corruptions` lists the kinds."),
     ] = None,
+    rows: Annotated[
+        str, typer.Option(metavar="FIRST:END|NUMBER|SHARE", help="Leave out these pairs only, as for images.")
+    ] = "",
+    estimate: EstimateOnly = False,
+    as_json: Json = False,
 ) -> None:
     """Score pairs of images and captions: each is really left out of two contrastive heads and they are trained on."""
     from lsi_engine.runs.store import RunConfig
@@ -113,6 +122,7 @@ def compute_pairs(
         learning_rate=learning_rate,
         epochs=epochs,
         seeds=seeds,
+        left_out=chosen_rows(rows),
         device=device,
         pairs={
             "dimension": dimension,
@@ -121,4 +131,7 @@ def compute_pairs(
             "start": "optimum" if similarity is Similarity.dot else "initial",
         },
     )
-    carry_out(config)
+    if estimate:
+        show_estimate(config, 1, as_json)
+    else:
+        carry_out(config)

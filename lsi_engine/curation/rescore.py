@@ -55,7 +55,7 @@ def rescore(run: Run, store: RunStore, *, name: str | None = None, progress: Pro
             f"run {run.name!r} scores pairs, which have no labels: export without the dropped ones instead"
         )
     if run.config.left_out is not None:
-        raise InputError(f"run {run.name!r} scored rows {run.config.left_out} only: score all rows, then rescore that")
+        raise InputError(f"run {run.name!r} scored some of its rows only: score all rows, then rescore that")
     corrected(run, Decisions(run.decisions_path).latest())
     target = store.path(name or next_name(run, store))
     if Run(target).complete:

@@ -32,6 +32,11 @@ def words(text: str) -> list[str]:
     return [found[0].lower() for found in WORD.finditer(text)]
 
 
+def usual_components(texts: int) -> int:
+    """D for so many ``texts`` when nobody asks for another."""
+    return min(MOST_COMPONENTS, max(texts // TEXTS_A_COMPONENT, 2))
+
+
 class TfidfExtractor:
     """The words of one corpus, weighted by TF-IDF, projected on the corpus' leading singular directions.
 
@@ -73,7 +78,7 @@ class TfidfExtractor:
         progress: Progress = silent,
     ) -> None:
         if components is None:
-            components = min(MOST_COMPONENTS, max(len(texts) // TEXTS_A_COMPONENT, 2))
+            components = usual_components(len(texts))
         for name, value, least in (("components", components, 2), ("vocabulary", vocabulary, 2), ("seed", seed, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"tfidf: {name} must be a whole number, {least} or greater, not {value!r}")

@@ -117,6 +117,16 @@ class TorchvisionBackbone:
             return self.model(images.to(self.device)).float()
 
 
+def feature_dimension(backbone: str) -> int:
+    """D of the features that ``backbone`` gives, without its weights; raises ``InputError`` for an unknown name."""
+    if backbone not in backbone_names():
+        raise InputError(f"there is no backbone {backbone!r}")
+    with torch.device("meta"):
+        model = torchvision.models.get_model(backbone, weights=None)
+    last = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+    return last.in_features if isinstance(last, nn.Linear) else last.in_channels
+
+
 def _without_last_layer(name: str, state: dict[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
     """The model with ``state`` loaded and without its last layer, and the weights that its features depend on."""
     # Both were trained on inputs that they rescale themselves; the others know no such options.

@@ -39,6 +39,8 @@ from lsi_engine.progress import Progress, silent
 
 LooPrior = Literal["rescaled", "fixed"]
 
+#: Below this many multiplications, double precision costs too little to be worth giving up.
+DOUBLE_PRECISION_WORK = 4e10
 #: δ and γ this close (relatively) are treated as equal in the full posterior: one factorisation instead of three.
 #: With δ = N·wd and γ = (N − 1)·wd the difference is 1/N, far below the O(K/N) that the closed form leaves out.
 SAME_PRIOR = 1e-3

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lsi_engine.errors import InputError, LsiWarning, one_of
-from lsi_engine.information.closed_form import LooPrior, leave_one_out
+from lsi_engine.errors import LsiWarning, one_of
+from lsi_engine.information.closed_form import DOUBLE_PRECISION_WORK, LooPrior, leave_one_out
+from lsi_engine.information.combination import check_combination
 from lsi_engine.information.kronecker import leave_one_out_kronecker
 from lsi_engine.information.problem import Problem, Scaling
 from lsi_engine.information.retrain import Shards
-from lsi_engine.information.seeds import check_seeds
-from lsi_engine.information.structure import Hessian, choose, for_training
+from lsi_engine.information.structure import Hessian, Structure, choose
 from lsi_engine.information.table import ScoreTable
 from lsi_engine.information.trained import (
     TrainedScores,
@@ -30,8 +30,6 @@ from lsi_engine.probes.linear import fit_linear_probe
 from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.progress import Progress, silent
 
-#: Below this many multiplications, double precision costs too little to be worth giving up.
-DOUBLE_PRECISION_WORK = 4e10
 #: LSI is a divergence: below −this, relative to the largest, a negative value is a fault and not rounding.
 NEGATIVE_TOLERANCE = 1e-6
 
@@ -145,13 +143,20 @@ def score(
         When a class has a single sample (without it the class is unknown to the probe), or scores disagree from seed
         to seed.
     """
-    one_of("method", method, ("closed_form", "trajectory", "retrain"))
-    one_of("hessian", hessian, ("diag", "kron", "full", "auto"))
-    one_of("loo_prior", loo_prior, ("rescaled", "fixed"))
     one_of("precision", precision, ("auto", "float32", "float64"))
-    hidden = _hidden_width(probe, method)
-    chosen_seeds = check_seeds(seeds)
-    settings = SgdSettings(learning_rate, momentum, epochs, weight_decay)
+    hidden, chosen_seeds, settings = check_combination(
+        method=method,
+        hessian=hessian,
+        probe=probe,
+        weight_decay=weight_decay,
+        prior_precision=prior_precision,
+        loo_prior=loo_prior,
+        seeds=seeds,
+        score_epochs=score_epochs,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        epochs=epochs,
+    )
     clock = _Stages()
     problem = Problem.state(
         features,
@@ -178,8 +183,6 @@ def score(
         "classes": objective.classes,
     }
     if method == "closed_form":
-        if len(chosen_seeds) > 1:
-            raise InputError("the optimum that closed_form scores depends on no seed; leave seeds at 1")
         start = check_initial_weights(initial_weights, (objective.design.dimension, objective.classes))
         table, found = _closed_form(
             problem, hessian, loo_prior, precision, tolerance, start, index, info, clock, progress
@@ -188,14 +191,12 @@ def score(
         if settings != SgdSettings(weight_decay=weight_decay):
             notes += stopped_short(problem, settings, chosen_seeds[0], table.info)
     else:
-        if loo_prior != "rescaled":
-            raise InputError(f"method {method!r} trains on the mean loss, so loo_prior can only be 'rescaled'")
         trained = trained_scores(
             problem,
             settings,
             method=method,
             hidden=hidden,
-            hessian=for_training(hessian, method),
+            hessian=cast(Structure, hessian),
             samples=index,
             seeds=chosen_seeds,
             initial_weights=initial_weights,
@@ -217,16 +218,6 @@ def score(
         warnings.warn(note, LsiWarning, stacklevel=2)
     table.info["warnings"] = notes
     return table
-
-
-def _hidden_width(probe: str | int, method: str) -> int | None:
-    if probe == "linear":
-        return None
-    if isinstance(probe, bool) or not isinstance(probe, int | np.integer) or probe < 1:
-        raise InputError(f"probe {probe!r} is neither 'linear' nor the width of a hidden layer")
-    if method != "retrain":
-        raise InputError(f"a probe with a hidden layer has no {method}: use method='retrain'")
-    return int(probe)
 
 
 def _closed_form(

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 import psutil
 import torch
 
-from lsi_engine.errors import InputError
 from lsi_engine.information.memory import require_memory
 from lsi_engine.information.problem import Problem
 
@@ -21,11 +20,12 @@ FULL_SHARE = 0.6
 
 class Choice(NamedTuple):
     """``hessian``: the structure. ``exact_shift``: whether the shift is the full Hessian's, or the Kronecker one's.
-    ``reason``: why, for people."""
+    ``reason``: why, for people. ``matrices``: peak bytes of the K × K matrices that the exact shift takes."""
 
     hessian: Structure
     exact_shift: bool
     reason: str
+    matrices: float
 
 
 def choose(problem: Problem, hessian: Hessian) -> Choice:
@@ -39,10 +39,17 @@ def choose(problem: Problem, hessian: Hessian) -> Choice:
     InputError
         When what was asked for needs more memory than there is, with both figures.
     """
-    objective = problem.objective
-    design, reduced = objective.design, (objective.classes - 1) * objective.design.columns
-    gibibytes = full_bytes(problem, hessian) / 2**30
-    total = _total_memory(design.device) / 2**30
+    objective, design = problem.objective, problem.objective.design
+    unequal = abs(problem.prior_precision - objective.ridge) > 1e-3 * objective.ridge
+    return choose_for(objective.classes, design.columns, hessian, unequal, design.device)
+
+
+def choose_for(classes: int, columns: int, hessian: Hessian, unequal_prior: bool, device: torch.device) -> Choice:
+    """:func:`choose` from sizes alone: C ``classes``, D' ``columns``, and whether δ differs from the fit's prior."""
+    reduced = (classes - 1) * columns
+    # Inverting holds four; a second prior adds its own; the other structures keep a map from kicks to shifts.
+    matrices = 8.0 * reduced**2 * (5 if hessian in ("full", "auto") and unequal_prior else 4)
+    gibibytes, total = matrices / 2**30, _total_memory(device) / 2**30
     fits = gibibytes <= FULL_SHARE * total
     figures = (
         f"a full Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)) and needs about {gibibytes:,.1f} "
@@ -50,34 +57,19 @@ def choose(problem: Problem, hessian: Hessian) -> Choice:
         f"{FULL_SHARE:.0%} of this machine's {total:.0f} GiB may go to it"
     )
     if hessian == "auto":
-        return Choice("full", True, f"full: {figures}") if fits else Choice("kron", False, f"kron: {figures}")
+        chosen: Structure = "full" if fits else "kron"
+        return Choice(chosen, fits, f"{chosen}: {figures}", matrices)
     if hessian == "kron" and not fits:
-        return Choice("kron", False, f"shift from the Kronecker factors: {figures}")
+        return Choice("kron", False, f"shift from the Kronecker factors: {figures}", matrices)
     require_memory(
-        full_bytes(problem, hessian),
-        design.device,
+        matrices,
+        device,
         f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1))",
         "Choose hessian='auto' or 'kron', reduce the features' dimension (for example by PCA), or score fewer classes "
         "at a time",
     )
-    return Choice(hessian, True, "as asked for")
-
-
-def full_bytes(problem: Problem, hessian: Hessian) -> float:
-    """Peak bytes of the closed form's K × K float64 matrices."""
-    objective = problem.objective
-    reduced = float((objective.classes - 1) * objective.design.columns)
-    unequal = abs(problem.prior_precision - objective.ridge) > 1e-3 * objective.ridge
-    # Inverting holds four; a second prior adds its own; the other structures keep a map from kicks to shifts.
-    return 8 * reduced**2 * (5 if hessian in ("full", "auto") and unequal else 4)
+    return Choice(hessian, True, "as asked for", matrices)
 
 
 def _total_memory(device: torch.device) -> float:
     return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else psutil.virtual_memory().total
-
-
-def for_training(hessian: Hessian, method: str) -> Structure:
-    """``hessian`` for a method that trains: it has to be named."""
-    if hessian == "auto":
-        raise InputError(f"hessian='auto' chooses for the closed form; method {method!r} needs one by name")
-    return hessian

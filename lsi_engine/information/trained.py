@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError
-from lsi_engine.information.memory import require_memory
+from lsi_engine.information.memory import require_memory, training_bytes
 from lsi_engine.information.problem import Problem
 from lsi_engine.information.retrain import CPU_MODELS, GPU_MODELS, Retrained, Shards, retrain
 from lsi_engine.information.seeds import SeedScores
@@ -89,11 +89,6 @@ def trained_scores(
     initial = check_initial_weights(initial_weights, sizes)
     if initial is not None and len(seeds) > 1:
         raise InputError("with initial_weights every seed starts alike; leave seeds at 1")
-    wrong = [epoch for epoch in score_epochs if not 1 <= epoch <= settings.epochs]
-    if wrong:
-        raise InputError(f"score_epochs names epoch {wrong[0]}, but training has epochs 1 to {settings.epochs}")
-    if hessian == "kron" and hidden is not None:
-        raise InputError("hessian='kron' goes with linear probes; choose 'diag' or 'full' for a hidden layer")
     # A difference from the full run keeps its digits in single precision; whole hidden-layer models do not.
     double = precision == "float64" or (precision == "auto" and hidden is not None)
     dtype = torch.float64 if double else torch.float32
@@ -227,14 +222,8 @@ def _check_memory(problem: Problem, method: str, weights: int, samples: int, hes
     models = samples
     if method == "retrain":
         models = min(samples, GPU_MODELS if design.device.type == "cuda" else CPU_MODELS)
-    # Weights, velocity and gradient of each model; a trajectory keeps copies in the contrasts, and its path.
-    needed = design.rows * design.columns * (8 + size) + 3 * models * weights * size
-    if method == "trajectory":
-        needed += (
-            3 * models * weights * size + 3 * 8 * weights**2 + 100 * design.rows * problem.objective.classes * size
-        )
-    elif hessian == "full":
-        needed += 4 * 8 * weights**2
+    classes = problem.objective.classes
+    needed = training_bytes(design.rows, design.columns, classes, weights, models, method, hessian, size)
     require_memory(
         needed,
         design.device,

@@ -11,10 +11,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from lsi_engine.errors import InputError, NotConverged
+
+if TYPE_CHECKING:
+    import torch
 
 #: Epochs at the end of a run in which an oscillation is looked for.
 OSCILLATION_WINDOW = 40
@@ -64,6 +66,8 @@ def initial_layers(sizes: Sequence[int], seed: int) -> list[torch.Tensor]:
     ``sizes`` is (D, C) or (D, hidden, C). One float32 tensor ``(outputs, inputs + 1)`` a layer, bias last. torch's
     own random state is left as it was.
     """
+    import torch  # whoever only checks settings does not wait for it
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = [torch.nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(sizes)]

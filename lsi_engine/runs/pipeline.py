@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import pair_runs, sources
+from lsi_engine.runs.checks import check_config
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.shards import ShardFolder
 from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
@@ -51,6 +52,7 @@ def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> 
     Cancelled
         When asked to stop; finished stages are kept.
     """
+    check_config(config)
     if config.derived_from is not None:
         raise InputError(f"run {config.name!r} is made from run {config.derived_from!r}: use `lsi rescore`")
     path = store.path(config.name)
@@ -68,6 +70,20 @@ def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> 
         with StatusReporter(path, progress) as report:
             _compute_stages(Run(path), store, report)
     return Run(path), True
+
+
+class _Extraction:
+    """Hands progress on and counts the rows whose features are really computed, those of the cache left out."""
+
+    def __init__(self, report: Progress) -> None:
+        self.report, self.rows = report, 0
+        self._last: int | None = None  # the first call counts what the cache holds
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage == "features":
+            self.rows += max(0, done - (done if self._last is None else self._last))
+            self._last = done
+        self.report(stage, done, total)
 
 
 def _same_or_refuse(run: Run, config: RunConfig) -> None:
@@ -104,7 +120,8 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
     seconds["samples"] = round(time.perf_counter() - started, 3)
 
     started = time.perf_counter()
-    features, samples, extractor_key = sources.features(samples, config.extractor, store.cache, report)
+    extraction = _Extraction(report)
+    features, samples, extractor_key = sources.features(samples, config.extractor, store.cache, extraction)
     seconds["features"] = round(time.perf_counter() - started, 3)
     # After the unusable samples went, so that a rate is a share of what is really scored.
     samples = corruption.apply(samples, config.corruption, "labels")
@@ -120,7 +137,9 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
             np.save(file, features, allow_pickle=False)
     else:
         (run.path / "features.npy").unlink(missing_ok=True)
-    score_and_store(run, samples, features, extractor_key, fingerprint_of_data, report, seconds=seconds)
+    score_and_store(
+        run, samples, features, extractor_key, fingerprint_of_data, report, seconds=seconds, extracted=extraction.rows
+    )
 
 
 def score_and_store(
@@ -132,17 +151,17 @@ def score_and_store(
     report: Progress,
     *,
     seconds: Mapping[str, float],
+    extracted: int = 0,
     initial_weights: Sequence[ArrayLike] | None = None,
 ) -> None:
     """Score ``samples`` on their ``features (N, D)`` as the run's config says, and write everything a run holds.
 
-    ``seconds`` are the timings of the stages before; ``initial_weights`` as in :func:`lsi_engine.score`.
+    ``seconds`` are the timings of the stages before, ``extracted`` the rows of features that no cache held;
+    ``initial_weights`` as in :func:`lsi_engine.score`.
     """
     from lsi_engine.information.score import score
 
     config, seconds = run.config, dict(seconds)
-    if config.groups != "none" and config.hessian not in ("diag", "full"):
-        raise InputError(f"groups are scored with hessian 'diag' or 'full', not {config.hessian!r}")
     write_table(run.path / "samples.parquet", samples.table)
     write_table(run.path / "skipped.parquet", samples.skipped)
 
@@ -160,7 +179,7 @@ def score_and_store(
                 prior_precision=config.prior_precision,
                 feature_scaling=config.feature_scaling,  # type: ignore[arg-type]
                 device=config.device,
-                samples=None if config.left_out is None else range(*config.left_out),
+                samples=config.rows(len(samples)),
                 learning_rate=config.learning_rate,
                 momentum=config.momentum,
                 epochs=config.epochs,
@@ -182,6 +201,7 @@ def score_and_store(
         dataset_fingerprint=fingerprint_of_data,
         warnings=[str(warning.message) for warning in caught],
         timings=seconds,
+        extracted=extracted,
         whole_groups=whole_groups,
     )
 
@@ -259,7 +279,7 @@ def _whole_groups(config: RunConfig, samples: SampleSet, features: NDArray, prog
         samples.table["label"].to_numpy(dtype=str),
         groups,
         weight_decay=config.weight_decay,
-        hessian=config.hessian,  # type: ignore[arg-type]
+        hessian=config.hessian,  # type: ignore[arg-type]  # check_config has seen to it
         prior_precision=config.prior_precision,
         feature_scaling=config.feature_scaling,  # type: ignore[arg-type]
         device=config.device,

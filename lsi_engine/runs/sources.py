@@ -77,7 +77,8 @@ def features_of(run: Run, cache: Path) -> NDArray[np.floating]:
     Raises ``InputError`` when they are gone: the feature file was moved, or the feature cache was emptied.
     """
     found = _all_features(run, cache)
-    return found if run.config.left_out is None else found[slice(*run.config.left_out)]
+    rows = run.config.rows(len(found))
+    return found if rows is None else found[rows]
 
 
 def _all_features(run: Run, cache: Path) -> NDArray[np.floating]:

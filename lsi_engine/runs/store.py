@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -70,8 +70,10 @@ class RunConfig(BaseModel):
     epochs: int = 1000
     seeds: int = 1
     score_epochs: list[int] = Field(default_factory=list, description="epochs at which retraining also takes LSI")
-    left_out: tuple[int, int] | None = Field(
-        default=None, description="first row and the row after the last that are scored; all when not given"
+    left_out: tuple[int, int] | Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="rows that are left out and scored: the first and the one after the last, how many, or "
+        "which share; all when not given",
     )
     groups: Literal["none", "group", "near_duplicates"] = Field(
         default="none", description="what is also left out whole: the sample table's groups, or near-duplicates"
@@ -80,6 +82,21 @@ class RunConfig(BaseModel):
     pairs: dict[str, Any] | None = Field(default=None, description="contrastive probe: settings of `score_pairs`")
     derived_from: str | None = Field(default=None, description="the run this one was made from, if any")
     decisions: str | None = Field(default=None, description="digest of the decisions on that run that were applied")
+
+    def rows(self, samples: int) -> NDArray[np.int64] | None:
+        """Which of so many ``samples`` are left out and scored, ascending; ``None`` for all of them.
+
+        A number or a share of them is drawn evenly at random, the same ones every time. Raises ``InputError`` for more
+        than there are.
+        """
+        if self.left_out is None:
+            return None
+        if isinstance(self.left_out, tuple):
+            return np.arange(*self.left_out)
+        count = self.left_out if isinstance(self.left_out, int) else max(1, round(self.left_out * samples))
+        if count > samples:
+            raise InputError(f"{count:,} rows are to be left out, and there are {samples:,}")
+        return np.sort(np.random.default_rng(0).choice(samples, size=count, replace=False))
 
 
 class RunStatus(BaseModel):

@@ -63,7 +63,7 @@ def test_a_retrained_run_has_what_the_engine_returns_and_each_seed(features, tmp
     assert stored["mean_shift"].shape == (2, 2, 6)
     assert reliability(run) == pytest.approx(expected.info["seed_spearman"]["mean"])
     assert not (run.path / "shards").exists()
-    with pytest.raises(InputError, match=r"scored rows \(3, 9\) only"):
+    with pytest.raises(InputError, match="scored some of its rows only"):
         rescore(run, store)
 
 
@@ -134,7 +134,7 @@ def test_the_command_line_offers_every_method(features, tmp_path):
     assert "seed-to-seed Spearman" in done.stdout
     assert lsi("--name=k", "--hessian=kron").returncode == 0
     assert Run(tmp_path / "cache" / "runs" / "k").provenance["engine"]["hessian"] == "kron"
-    for wrong, said in (("--rows=5", "--rows '5'"), ("--score-epochs=a", "--score-epochs 'a'")):
+    for wrong, said in (("--rows=5:x", "--rows '5:x'"), ("--score-epochs=a", "--score-epochs 'a'")):
         refused = lsi("--name=x", wrong)
         assert refused.returncode != 0
         assert said in refused.stderr
