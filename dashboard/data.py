@@ -12,7 +12,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import theme
-from dashboard.state import DECISIONS, current_view, set_view
+from dashboard.state import DECISIONS, View, current_view, set_view
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import Kind, map_folder, stored
@@ -175,16 +175,17 @@ def decisions(data: RunData) -> Decisions:
     return _log(data.run.decisions_path)
 
 
-def frame_with_decisions(data: RunData) -> pd.DataFrame:
+def frame_with_decisions(data: RunData, view: View | None = None) -> pd.DataFrame:
     """``data.frame`` and a categorical column ``decision``: the standing one, ``undecided`` where none stands.
 
-    While the view holds an area of a map also ``map_x`` and ``map_y``, if that map has been computed.
+    While ``view`` (the session's own when not given) holds an area of a map also ``map_x`` and ``map_y``, if that map
+    has been computed.
     The other columns are shared with ``data.frame``, not copied (pandas copies on write).
     """
     codes = _decision_codes(str(data.run.path), data.run.fingerprint, decisions(data).version())
     decided = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(DECISIONS)))
     frame = data.frame.assign(decision=decided)
-    lasso = current_view().lasso
+    lasso = (view or current_view()).lasso
     points = coordinates(data, cast(Kind, lasso[0])) if lasso else None
     return frame if points is None else frame.assign(map_x=points[:, 0], map_y=points[:, 1])
 

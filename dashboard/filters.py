@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.data import RunData, frame_with_decisions
+from dashboard.report import SUFFIX
 from dashboard.state import DECISIONS, View, set_view, update_view
 
 _COPY_JS = """
@@ -52,7 +53,23 @@ def strip(data: RunData, view: View) -> None:
         total = words.count(len(data.frame))
         counted = f"{words.count(matching)} of {total}" if view.conditions else total
         st.html(f'<span class="lsi-count" role="status">{counted} {data.nouns[1]}</span>', width="stretch")
+        st.download_button(
+            "Report",
+            lambda: _report(view),
+            view.run + SUFFIX,
+            "text/html",
+            key="report",
+            help="One file to mail: the figures, tables and samples of this view, without anything to install.",
+            on_click="ignore",
+            disabled=matching == 0,
+        )
         _copy_link()
+
+
+def _report(view: View) -> bytes:
+    from dashboard.report.contents import report  # only when asked for: a page need not wait for it
+
+    return report(view).encode()
 
 
 def _copy_link() -> None:

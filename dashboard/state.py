@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import words
+from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import KINDS
 
 #: What a person can have decided about a sample; ``undecided`` where nobody has.
@@ -95,6 +97,25 @@ class View:
             search=last_of("q"),
             lasso=_parse_lasso(last_of("lasso")),
         )
+
+    @classmethod
+    def of_link(cls, run: str, text: str) -> View:
+        """The view of ``run`` under the conditions in ``text``: a page's whole address, or its part after the ``?``.
+
+        Raises ``InputError`` for a condition that means nothing, which a page would pass over.
+        """
+        _, mark, after = text.partition("?")
+        given = {name: values for name, values in parse_qs(after if mark else text).items() if name != "run"}
+        unknown = [] if mark else sorted(set(given) - set(PARAMETERS))  # pages have parameters of their own
+        view = replace(cls.from_query(given), run=run)
+        empty = [name for name in PARAMETERS if name in given and name not in view.to_query()]
+        if unknown or empty or (text and not mark and not given):
+            wrong = ", ".join([*unknown, *empty]) or text
+            raise InputError(
+                f"the filter {text!r} holds no condition called or worth {wrong}: write it as a page's address does, "
+                "for example 'class=cat&lsi=0.1..inf&suspicion=0.5..1.0'"
+            )
+        return view
 
     @property
     def conditions(self) -> int:

@@ -176,6 +176,12 @@ def _all_bits(deep: DeepImage, headers: dict[str, str]) -> Response:
     return Response(content, media_type="application/octet-stream", headers=headers | {"X-LSI-Deep": told})
 
 
+def thumbnail(run: Run, sample_id: str, size: str) -> bytes | None:
+    """A sample's picture as WebP, as the route serves it; None where the sample has none that can be opened."""
+    served = answer(run.name, sample_id, size, None, versioned=True)
+    return bytes(served.body) if served.status_code == 200 else None
+
+
 def _picture(source: dict[str, Any], media: str, content: str, size: str) -> bytes:
     """The kept WebP, or a fresh one, which is then kept; a cache that cannot be written is no error."""
     kept = RunStore().cache / "thumbnails" / content[:2] / f"{content}-{size}-{ENCODING}.webp"

@@ -6,20 +6,20 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import show, words
+from dashboard import show
 from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import ranking_sentence
-from dashboard.charts.ecdf import ecdf, top_share
+from dashboard.charts.ecdf import ecdf
 from dashboard.charts.histogram import histogram, selected_range
 from dashboard.charts.rank import rank_plot, selected_scores
 from dashboard.charts.violins import MOST_VIOLINS, by_class
 from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample
 from dashboard.components.pair_panel import no_classes
-from dashboard.selection import DOUBT, Selection, current_selection
+from dashboard.headlines import headlines
+from dashboard.selection import Selection, current_selection
 from dashboard.state import update_view
 from dashboard.summaries import chart_of, summary_of
-from lsi_engine.runs.comparison import reliability
 
 #: Tiles in the strip of samples to look at first.
 STRIP = 9
@@ -66,34 +66,10 @@ def render() -> None:
 
 
 def _headlines(selection: Selection) -> None:
-    frame, mask = selection.frame, selection.mask
-    shown = int(mask.sum())
-    many = selection.data.nouns[1]
-    total = len(frame)
-    reviewed = int((mask & (frame["decision"] != "undecided").to_numpy()).sum())
-    suspected = int((mask & selection.suspected).sum())
-    numbers = [
-        ("n", many.capitalize(), words.count(shown), "all of them" if shown == total else f"of {words.count(total)}"),
-        (
-            "top",
-            "Held by the top 1 %",
-            f"{top_share(selection.lsi[mask]):.0%}" if shown else "–",
-            "of the sum of all LSI",
-        ),
-        (
-            "suspects",
-            "Suspected mismatches" if selection.data.pairs else "Suspected mislabels",
-            words.count(suspected),
-            "matched less than by chance" if selection.data.pairs else f"suspicion > {DOUBT}, another label suggested",
-        ),
-        ("reviewed", "Reviewed", words.count(reviewed), f"{words.count(shown - reviewed)} undecided"),
-    ]
-    agreed = reliability(selection.data.run)
-    if agreed is not None:
-        numbers.insert(3, ("reliability", "Reliability", words.number(agreed, 2), "rank agreement between seeds"))
+    numbers = headlines(selection)
     for column, line in zip(st.columns(len(numbers), gap="small"), numbers, strict=True):
         with column:
-            show.headline(*line)
+            show.headline(line.key, line.name, line.value, line.note)
 
 
 def _long_tail(selection: Selection) -> None:

@@ -22,7 +22,7 @@ from lsi_engine.cli import (
     rescore,
     text_sources,
 )
-from lsi_engine.cli.console import Json, notes, out, print_json
+from lsi_engine.cli.console import Json, RunName, notes, out, print_json
 from lsi_engine.errors import Cancelled, InputError, LsiError
 
 app = typer.Typer(
@@ -70,6 +70,22 @@ def dashboard(
     if sharing is None and (password_file or hostname or certificate or key):
         raise InputError("--password-file, --hostname, --certificate and --key go with --share")
     serve(port=port, host=host, headless=headless, sharing=sharing)
+
+
+@app.command("report")
+def report_run(
+    name: RunName,
+    filter: Annotated[
+        str, typer.Option(help="Conditions as in a page's address, or the address: 'class=cat&suspicion=0.5..1.0'.")
+    ] = "",
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", help="File to write; RUN.report.html when not given.")
+    ] = None,
+) -> None:
+    """Write one HTML file of a run, or of a part of it, to mail: figures, tables, both ends of each class."""
+    from dashboard.report import write_report
+
+    out.print(f"wrote {write_report(name, filter, to)}", markup=False)
 
 
 @app.command("doctor")
