@@ -21,6 +21,7 @@ import psutil
 
 import lsi_engine
 from lsi_engine.errors import InputError
+from lsi_engine.runs.duplicates import duplicates_folder
 from lsi_engine.runs.projection import map_folder
 from lsi_engine.runs.store import Run, RunState, RunStatus, RunStore, write_json
 
@@ -80,6 +81,14 @@ def start(arguments: list[str], store: RunStore | None = None, *, command: str =
     path.mkdir(parents=True, exist_ok=True)
     _spawn(path, command, arguments, store)
     return name
+
+
+def start_duplicates(run: Run, store: RunStore | None = None) -> None:
+    """Start ``lsi duplicates`` on a finished run, reporting in its ``duplicates`` folder. Nothing if it is going."""
+    folder = duplicates_folder(run)
+    if not (folder.is_dir() and job(folder).active):
+        folder.mkdir(exist_ok=True)
+        _spawn(folder, "duplicates", ["--", run.name], store or RunStore())
 
 
 def start_map(run: Run, store: RunStore | None = None) -> None:

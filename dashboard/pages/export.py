@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
-from dashboard import show, words
+from dashboard import jobs, show, words
+from dashboard.components import background
 from dashboard.components.export_folder import export_folder
-from dashboard.data import RunData, current_run
-from lsi_engine.curation import FORMATS, CleanedSubset, CleaningRule, Decisions, export_bytes, write_export
-from lsi_engine.curation.export import SUFFIX, Format, subset_of
+from dashboard.data import RunData, current_run, decisions
+from lsi_engine.curation import FORMATS, CleanedSubset, CleaningRule, Decisions, clean, export_bytes, write_export
+from lsi_engine.curation.export import SUFFIX, Format, needs_clusters
 from lsi_engine.errors import InputError
+from lsi_engine.runs.duplicates import duplicate_clusters, duplicates_folder, stored_clusters
 from lsi_engine.runs.store import RunStore
 
+#: Among so many samples near-duplicates are found in a fraction of a second.
+AT_ONCE = 3000
 ABOUT: dict[Format, str] = {
     "csv": "A table for pandas and spreadsheets; provenance in the last column of its first row.",
     "json": "Provenance and one object a sample.",
@@ -35,15 +40,49 @@ MEDIA_TYPE: dict[Format, str] = {
 
 def render() -> None:
     data = current_run()
-    log = Decisions(data.run.decisions_path)
+    log = decisions(data)
     left, right = st.columns([2, 3], gap="small")
     with left, show.card("export_rule", "Rule", "Applies to the whole run; the filters above do not narrow an export."):
         rule = _rule(data, log.counts())
-    subset = _subset(data, log, rule)
+    waiting = needs_clusters(rule) and not _clusters_known(data)
+    # Meanwhile the page counts what the rest of the rule does.
+    counted = rule.model_copy(update={"deduplicate": False, "validation": 0, "test": 0}) if waiting else rule
+    subset = _subset(data, log, counted)
     with right, show.card("export_counts", "What the file will hold"):
+        if waiting:
+            _clusters(data)
         _counts(data, subset)
     with show.card("export_file", "File"):
-        _file(data, subset, rule)
+        if waiting:
+            st.info("The file can be written once near-duplicates are known.")
+        elif subset.empty:
+            st.warning("This rule keeps no sample; loosen it.")
+        else:
+            _file(data, subset, rule)
+
+
+def _clusters_known(data: RunData) -> bool:
+    """Whether near-duplicates are there; those of a small run are found at once."""
+    if stored_clusters(data.run) is not None:
+        return True
+    if len(data.frame) > AT_ONCE or background.is_going(duplicates_folder(data.run)):
+        return False
+    with suppress(InputError):  # the button tries again, and says why it cannot be done
+        duplicate_clusters(data.run, RunStore().cache)
+    return stored_clusters(data.run) is not None
+
+
+def _clusters(data: RunData) -> None:
+    """Find near-duplicates in the background: they take time in proportion to the samples squared."""
+    folder = duplicates_folder(data.run)
+    if background.is_going(folder):
+        st.caption("Near-duplicates are being looked for; the counts below are those without that part of the rule.")
+        background.watch(folder, "Near-duplicates", {"duplicates": "comparing every pair"}, "duplicates")
+        return
+    if ended := background.problem(folder):
+        st.warning(words.markdown(ended))
+    st.caption("Near-duplicates of this run have not been looked for yet: that is done once, in the background.")
+    st.button("Look for near-duplicates", type="primary", on_click=jobs.start_duplicates, args=(data.run,))
 
 
 def _rule(data: RunData, decided: dict[str, int]) -> CleaningRule:
@@ -101,12 +140,18 @@ def _rule(data: RunData, decided: dict[str, int]) -> CleaningRule:
 
 
 def _subset(data: RunData, log: Decisions, rule: CleaningRule) -> CleanedSubset:
-    return _cleaned(str(data.run.path), data.run.fingerprint, log.version(), rule.model_dump_json(), data, log)
+    clusters = needs_clusters(rule)
+    return _cleaned(
+        str(data.run.path), data.run.fingerprint, log.version(), rule.model_dump_json(), clusters, data, log
+    )
 
 
-@st.cache_resource(max_entries=8, show_spinner="Working out what stays …")
-def _cleaned(folder: str, fingerprint: str, version: int, rule: str, _data: RunData, _log: Decisions) -> CleanedSubset:
-    return subset_of(_data.run, CleaningRule.model_validate_json(rule), RunStore().cache)
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _cleaned(
+    folder: str, fingerprint: str, version: int, rule: str, clusters: bool, _data: RunData, _log: Decisions
+) -> CleanedSubset:
+    found = stored_clusters(_data.run) if clusters else None
+    return clean(_data.frame, _log.latest(), CleaningRule.model_validate_json(rule), found)
 
 
 def _counts(data: RunData, subset: CleanedSubset) -> None:
@@ -139,17 +184,14 @@ def _file(data: RunData, subset: CleanedSubset, rule: CleaningRule) -> None:
         or "csv"
     )
     st.caption(ABOUT[chosen])
-    try:
-        content = _content(data.run.fingerprint, subset.decisions, rule.model_dump_json(), chosen, data, subset)
-    except InputError as error:
-        st.warning(words.markdown(str(error)))
-        return
     name = data.run.name + SUFFIX[chosen]
     target = RunStore().cache / "exports" / name
+    made_of = (str(target), data.run.fingerprint, subset.decisions, rule)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.download_button(
             f"Download {words.markdown(name)}",
-            content,
+            # Called when the button is pressed: a million rows take seconds to write, and no change of the rule waits.
+            lambda: export_bytes(subset, data.run, chosen),
             name,
             MEDIA_TYPE[chosen],
             icon=":material/download:",
@@ -158,23 +200,15 @@ def _file(data: RunData, subset: CleanedSubset, rule: CleaningRule) -> None:
             on_click="ignore",
         )
         if st.button("Write to the exports folder", icon=":material/save:", key="export_write"):
-            write_export(subset, data.run, chosen, target)
-            st.session_state["export_written"] = (str(target), content)
-        st.html(f'<span class="lsi-count">{len(content) / 1024:,.1f} kB</span>')
-    written, then = st.session_state.get("export_written", ("", b""))
-    if written == str(target) and then == content:
+            with st.spinner("Writing …"):
+                write_export(subset, data.run, chosen, target)
+            st.session_state["export_written"] = made_of
+    if st.session_state.get("export_written") == made_of:
         st.success(f"Written: `{target}`")
     st.caption("The same bytes from the command line:")
     st.code(command(data.run.name, rule, chosen, target), language="bash")
     if data.run.modality == "image":
         export_folder(data, subset)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _content(
-    fingerprint: str, decisions: str, rule: str, chosen: Format, _data: RunData, _subset: CleanedSubset
-) -> bytes:
-    return export_bytes(_subset, _data.run, chosen)
 
 
 def command(run: str, rule: CleaningRule, chosen: Format, target: Path) -> str:

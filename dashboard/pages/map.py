@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import jobs, show, words
+from dashboard.components import background
 from dashboard.components.links import open_sample
 from dashboard.components.points import COLOURS, legend, point_map
 from dashboard.data import RunData, coordinates, decisions
@@ -17,9 +18,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import KINDS, MOST_PLACED, Kind, map_folder, project
 from lsi_engine.runs.store import RunStore
 
-POLL_SECONDS = 1.0
 STAGES = {
-    "": "starting",
     "features": "reading the features",
     "components": "finding the main directions",
     "neighbours": "finding neighbours",
@@ -94,24 +93,12 @@ def _compute(data: RunData) -> None:
     """Start UMAP in the background and watch it; the page shows the map when it is there."""
     folder = map_folder(data.run)
     with show.card("umap", "UMAP", "Computed once, in the background, and kept with the run. PCA is there meanwhile."):
-        going = jobs.job(folder) if folder.is_dir() else None
-        if going is None or not going.active:
-            if going is not None and going.state in ("failed", "stalled", "cancelled"):
-                st.warning(f"The last try ended: {words.markdown(going.status.message or going.state)}")
-            st.button("Compute the map", type="primary", key="map_start", on_click=jobs.start_map, args=(data.run,))
+        if background.is_going(folder):
+            background.watch(folder, "UMAP", STAGES, "map")
             return
-
-        @st.fragment(run_every=POLL_SECONDS)
-        def watch() -> None:
-            now = jobs.job(folder)
-            if not now.active:
-                st.rerun()
-            status = now.status
-            share = status.done / status.total if status.total else 0.0
-            st.progress(min(share, 1.0), text=f"UMAP: {STAGES.get(status.stage, status.stage)}")
-            st.button("Cancel", key="map_cancel", on_click=(folder / "cancel").touch)
-
-        watch()
+        if ended := background.problem(folder):
+            st.warning(words.markdown(ended))
+        st.button("Compute the map", type="primary", key="map_start", on_click=jobs.start_map, args=(data.run,))
 
 
 def _about(data: RunData, kind: Kind) -> None:

@@ -13,6 +13,7 @@ from lsi_engine.cli import (
     compare,
     compute,
     corruptions,
+    duplicates,
     export,
     image_sources,
     load,
@@ -41,6 +42,7 @@ app.command("show")(reading.show_run)
 app.command("evaluate")(reading.evaluate_run)
 app.command("export")(export.export_run)
 app.command("compare")(compare.compare_runs)
+app.command("duplicates")(duplicates.find_duplicates)
 app.command("map")(map.map_run)
 app.command("rescore")(rescore.rescore_run)
 

@@ -33,6 +33,7 @@ STAGES = {
     "fit": "Fitting the probe",
     "hessian": "Measuring curvature",
     "scores": "Leaving each sample out",
+    "duplicates": "Looking for near-duplicates",
 }
 #: Work shorter than this shows no bar (seconds).
 QUIET_SECONDS = 2.0

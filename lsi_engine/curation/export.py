@@ -125,10 +125,14 @@ def write_export(subset: CleanedSubset, run: Run, format: Format, path: Path) ->
     return Path(path)
 
 
+def needs_clusters(rule: CleaningRule) -> bool:
+    """Whether a rule asks which samples are near-duplicates: to leave them out, or to keep them in one part."""
+    return rule.deduplicate or rule.validation > 0 or rule.test > 0
+
+
 def subset_of(run: Run, rule: CleaningRule, cache: Path, progress: Progress = silent) -> CleanedSubset:
     """The subset that ``rule`` makes of a stored run under the decisions that stand now."""
-    split_up = rule.validation > 0 or rule.test > 0
-    clusters = duplicate_clusters(run, cache, progress) if rule.deduplicate or split_up else None
+    clusters = duplicate_clusters(run, cache, progress) if needs_clusters(rule) else None
     return clean(run.scores(), Decisions(run.decisions_path).latest(), rule, clusters)
 
 

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 PARTS = ("train", "validation", "test")
 
 
-def split(
-    labels: NDArray[np.object_], groups: NDArray[np.integer], shares: Sequence[float], seed: int
-) -> NDArray[np.object_]:
-    """``(N,)`` names out of ``PARTS``: each part gets about its share of every class, every group whole.
+def split(labels: NDArray, groups: NDArray[np.integer], shares: Sequence[float], seed: int) -> NDArray[np.int64]:
+    """``(N,)`` places in ``PARTS``: each part gets about its share of every class, every group whole.
 
     Parameters
     ----------
     labels
-        ``(N,)`` final labels.
+        ``(N,)`` final labels, or numbers in the order of their names.
     groups
         ``(N,)`` group of each sample; a sample on its own is a group of one.
     shares
@@ -35,13 +33,13 @@ def split(
     part = np.zeros(len(labels), dtype=np.int64)
     random = np.random.default_rng(seed)
     sizes = np.bincount(cluster)
-    members = np.split(np.argsort(cluster, kind="stable"), np.cumsum(sizes)[:-1])
+    members, ends = np.argsort(cluster, kind="stable"), np.cumsum(sizes)
     order = random.permutation(len(sizes))
     # The largest groups first: what is placed last can be chosen most freely, and singles fill what is missing.
     for group in order[np.argsort(-sizes[order], kind="stable")]:
-        rows = members[group]
-        if len(rows) == 1:
+        if sizes[group] == 1:
             break
+        rows = members[ends[group] - sizes[group] : ends[group]]
         counts = np.bincount(codes[rows], minlength=len(names))
         miss = wanted - have
         part[rows] = chosen = int(np.argmin(((miss - counts) ** 2 - miss**2).sum(axis=1)))
@@ -50,6 +48,6 @@ def split(
     for code in range(len(names)):
         rows = random.permutation(single[codes[single] == code])
         room = np.maximum(wanted[:, code] - have[:, code], 0)
-        ends = np.cumsum(room / max(room.sum(), 1e-12) * len(rows)).round().astype(int)
-        part[rows] = np.searchsorted(ends[:-1], np.arange(len(rows)), side="right")
-    return np.array(PARTS, dtype=object)[part]
+        upto = np.cumsum(room / max(room.sum(), 1e-12) * len(rows)).round().astype(int)
+        part[rows] = np.searchsorted(upto[:-1], np.arange(len(rows)), side="right")
+    return part

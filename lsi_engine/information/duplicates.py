@@ -12,8 +12,10 @@ from lsi_engine.inputs import check_features
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.progress import Progress, silent
 
-#: Rows of a distance block: 1024 × N float32 is 200 MB at N = 50 000.
+#: Rows of a block of distances; 1024 × 8192 float32 are 32 MB.
 BLOCK = 1024
+#: Largest rounding of a float32 product of two rows, as a share of the longest row's square.
+ROUNDING = 1e-5
 
 
 def near_duplicate_groups(
@@ -41,6 +43,9 @@ def near_duplicate_groups(
     norms = torch.empty(design.rows, dtype=torch.float64)
     for rows in design.row_blocks():
         norms[rows] = design.block(rows, torch.float64)[:, :-1].square().sum(dim=1)
+    # ‖a − b‖² ≤ limit where a·b − ‖b‖²/2 ≥ (‖a‖² − limit)/2: one float32 product, less what its rounding can hide.
+    half = (norms / 2).to(torch.float32)
+    least = half - limit / 2 - ROUNDING * half.max()
     left: list[NDArray[np.int64]] = []
     right: list[NDArray[np.int64]] = []
     for rows in design.row_blocks(BLOCK):
@@ -48,15 +53,19 @@ def near_duplicate_groups(
         # A pair is looked at once, from its earlier row.
         for start in range(rows.start, design.rows, 8 * BLOCK):
             others = slice(start, min(start + 8 * BLOCK, design.rows))
-            products = here @ design.block(others, torch.float32)[:, :-1].T
-            squared = norms[rows, None] + norms[None, others] - 2 * products.double()
-            first, second = torch.nonzero(squared <= limit, as_tuple=True)
+            there = design.block(others, torch.float32)[:, :-1]
+            products = (here @ there.T).sub_(half[None, others])
+            first, second = torch.nonzero(products >= least[rows, None], as_tuple=True)
             later = second + start > first + rows.start
-            left.append((first[later] + rows.start).numpy())
-            right.append((second[later] + start).numpy())
+            for some in later.nonzero()[:, 0].split(BLOCK):
+                a, b = first[some], second[some]
+                near = (here[a].double() - there[b].double()).square_().sum(dim=1) <= limit
+                left.append((a[near] + rows.start).numpy())
+                right.append((b[near] + start).numpy())
+            progress("duplicates", rows.start, design.rows)
         progress("duplicates", rows.stop, design.rows)
-    pairs = np.concatenate(left), np.concatenate(right)
-    graph = scipy.sparse.coo_matrix((np.ones(len(pairs[0]), bool), pairs), shape=(design.rows, design.rows))
+    ends = tuple(np.concatenate(side or [np.zeros(0, np.int64)]) for side in (left, right))
+    graph = scipy.sparse.coo_matrix((np.ones(len(ends[0]), bool), ends), shape=(design.rows, design.rows))
     _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
     _, first_row, group = np.unique(component, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first_row))[group].astype(np.int64)

@@ -12,6 +12,23 @@ from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import Run, replacing
 
 
+def duplicates_folder(run: Run) -> Path:
+    """Where a process that looks for near-duplicates reports."""
+    return run.path / "duplicates"
+
+
+def stored_clusters(run: Run) -> NDArray[np.int64] | None:
+    """``(N,)`` cluster of each sample, or ``None`` where nobody has looked for them yet."""
+    path = run.path / "duplicates.npy"
+    return np.load(path, allow_pickle=False) if path.is_file() else None
+
+
+def keep_clusters(run: Run, clusters: NDArray[np.int64]) -> None:
+    """Store what was found for the run's samples, rows as in its scores."""
+    with replacing(run.path / "duplicates.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, clusters, allow_pickle=False)
+
+
 def duplicate_clusters(run: Run, cache: Path, progress: Progress = silent) -> NDArray[np.int64]:
     """``(N,)`` cluster of each sample (:func:`lsi_engine.near_duplicate_groups`, default tolerance).
 
@@ -19,9 +36,8 @@ def duplicate_clusters(run: Run, cache: Path, progress: Progress = silent) -> ND
     """
     from lsi_engine.information.duplicates import near_duplicate_groups
 
-    path = run.path / "duplicates.npy"
-    if not path.is_file():
+    found = stored_clusters(run)
+    if found is None:
         found = near_duplicate_groups(features_of(run, cache), progress=progress)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, found, allow_pickle=False)
-    return np.load(path, allow_pickle=False)
+        keep_clusters(run, found)
+    return found

@@ -26,6 +26,7 @@ from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import pair_runs, sources
 from lsi_engine.runs.checks import check_config
+from lsi_engine.runs.duplicates import keep_clusters
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.shards import ShardFolder
 from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
@@ -162,6 +163,8 @@ def score_and_store(
     from lsi_engine.information.score import score
 
     config, seconds = run.config, dict(seconds)
+    # Of the samples under settings that were never finished, if there are any.
+    (run.path / "duplicates.npy").unlink(missing_ok=True)
     write_table(run.path / "samples.parquet", samples.table)
     write_table(run.path / "skipped.parquet", samples.skipped)
 
@@ -191,7 +194,7 @@ def score_and_store(
                 progress=report,
             )
         )
-        whole_groups = _whole_groups(config, samples, features, report)
+        whole_groups = _whole_groups(run, samples, features, report)
     seconds.update(table.info["seconds"])
     store_scores(
         run,
@@ -259,8 +262,9 @@ def store_scores(
         )
 
 
-def _whole_groups(config: RunConfig, samples: SampleSet, features: NDArray, progress: Progress) -> pd.DataFrame | None:
+def _whole_groups(run: Run, samples: SampleSet, features: NDArray, progress: Progress) -> pd.DataFrame | None:
     """What leaving out each sample's whole group does to it, ``group_…`` columns, if the config asks for that."""
+    config = run.config
     if config.groups == "none":
         return None
     from lsi_engine.information.duplicates import near_duplicate_groups
@@ -268,6 +272,8 @@ def _whole_groups(config: RunConfig, samples: SampleSet, features: NDArray, prog
 
     if config.groups == "near_duplicates":
         groups = near_duplicate_groups(features, progress=progress)
+        if config.left_out is None:
+            keep_clusters(run, groups)
     elif "group" in samples.table:
         # A sample without a group is its own.
         given = samples.table["group"].fillna("")
