@@ -31,6 +31,7 @@ STAGES = {
 }
 STATES = {
     "queued": "starting",
+    "waiting": "waiting",
     "running": "running",
     "done": "finished",
     "failed": "failed",

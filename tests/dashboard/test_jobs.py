@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -104,6 +105,56 @@ def test_arguments_the_command_line_refuses_are_a_failure_too(store: RunStore) -
     assert failed.state == "failed"
     assert failed.status.message
     assert "odd" in [job.name for job in jobs.jobs(store)], "a run without a config must not vanish"
+
+
+def test_runs_wait_their_turn_and_outlive_whoever_asked_for_them(store: RunStore) -> None:
+    """Server, keeper of the queue and running job are all killed outright: nothing is lost, and the rest goes on."""
+    asked = [["digits", "--name", "long", "--method", "retrain", "--rows", "64", "--epochs", "300"]]
+    asked += [["breast-cancer", "--name", name] for name in ("dropped", "next")]
+    code = f"""if True:
+        import time
+        from dashboard import jobs
+        for arguments in {asked!r}:
+            jobs.start(arguments)
+        print("asked", flush=True)
+        time.sleep(60)
+    """
+    environment = os.environ | {"LSI_CACHE": str(store.cache)}
+    server = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"asked\n"
+    server.kill()
+    server.wait()
+    server.stdout.close()
+    assert [job.name for job in jobs.waiting(store)] == ["dropped", "next"]
+    assert jobs.job(store.path("next")).state == "waiting"
+    with pytest.raises(InputError, match="going or waiting"):
+        jobs.start(["digits", "--name", "next"], store)
+    jobs.cancel("dropped", store)
+    assert jobs.job(store.path("dropped")).state == "cancelled"
+    wait_for(lambda: jobs.job(store.path("long")).status.state == "running", "the first run to report")
+    for keeper in keepers(store):
+        keeper.kill()
+        keeper.wait()
+    os.kill(pid_of(store, "long"), signal.SIGKILL)
+    wait_for(lambda: not jobs.job(store.path("long")).active, "the killed run to be noticed")
+    assert [job.name for job in jobs.waiting(store)] == ["next"]
+    jobs.keep_queue(store)
+    wait_for(lambda: jobs.job(store.path("next")).state == "done", "the queue to end")
+    assert not (store.path("dropped") / "config.json").exists()
+    jobs.resume("long", store)
+    wait_for(lambda: not jobs.job(store.path("long")).active, "the killed run to finish")
+    assert jobs.job(store.path("long")).state == "done", jobs.job(store.path("long")).log_tail()
+    wait_for(lambda: not keepers(store), "the keeper of an empty queue to go")
+
+
+def keepers(store: RunStore) -> list[psutil.Process]:
+    """The processes that see to the queue of ``store``."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        if "dashboard.jobs" in (process.info["cmdline"] or []):
+            found += [process] if (process.info["environ"] or {}).get("LSI_CACHE") == str(store.cache) else []
+    return found
 
 
 def test_a_killed_run_is_seen_as_stalled(store: RunStore, tmp_path: Path) -> None:
