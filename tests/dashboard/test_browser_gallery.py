@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pandas as pd
 import pytest
-from conftest import Served, compute, settled, visit
+from conftest import Served, settled, visit
 from playwright.sync_api import Locator, Page, expect
 
 from lsi_engine.curation import Decisions
 
 pytestmark = pytest.mark.browser
-HOSTILE = '<img src=x onerror="window.hacked=1">'
 
 
 def scores(served: Served, run: str = "digits-flipped") -> pd.DataFrame:
@@ -142,27 +140,3 @@ def test_a_tile_opens_the_sample_with_its_neighbours_and_history(served: Served,
 def test_an_unknown_sample_in_a_link_is_said(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/sample?run=digits&sample=%3Cb%3Enobody")
     expect(page.get_by_text("has no sample <b>nobody")).to_be_visible()
-
-
-@pytest.fixture(scope="module")
-def hostile(served: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run over features whose labels are markup, computed by the product itself."""
-    rng = np.random.default_rng(0)
-    labels = np.array([HOSTILE, "**bold** :red[x] $x$"])[rng.integers(0, 2, 80)]
-    path = tmp_path_factory.mktemp("hostile") / "features.npz"
-    np.savez(path, features=rng.normal(size=(80, 5)), labels=labels)
-    compute(served.cache, "features", str(path), "--name", "hostile")
-    return "hostile"
-
-
-@pytest.mark.parametrize("path", ["gallery", "gallery?layout=Grid", "sample", "review?queue=LSI", "export"])
-def test_labels_never_act_as_markup(served: Served, page: Page, hostile: str, path: str) -> None:
-    visit(page, f"{served.address}/{path}{'&' if '?' in path else '?'}run={hostile}")
-    if path != "export":  # its table is drawn on a canvas
-        expect(page.get_by_text("window.hacked=1").first).to_be_visible()
-    if path.startswith("review"):
-        page.keyboard.press("1")
-        expect(page.locator(".review")).to_have_attribute("data-unsaved", "0")
-    page.wait_for_timeout(300)
-    assert page.evaluate("window.hacked") is None
-    expect(page.locator('img[src="x"]')).to_have_count(0)
