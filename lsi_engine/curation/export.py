@@ -6,7 +6,8 @@ csv        UTF-8, one row a sample. The last column, ``provenance``, holds the p
 json       ``{"provenance": {...}, "samples": [{...}, ...]}``
 parquet    the same table; provenance as JSON in the schema's metadata under ``lsi_provenance``
 cleanlab   CSV as cleanlab's ``Datalab.get_issues("label")``: ``is_label_issue, label_score, given_label,
-           predicted_label`` for every sample of the run, in its order, after ``index`` and ``sample_id``
+           predicted_label`` for every sample of the run, in its order, after ``index`` and ``sample_id``; then what
+           stands of the review: ``decision, new_label, reviewer, note``, empty where nobody decided
 coco       JSON: ``images`` (``file_name`` is the sample's name), ``categories``, and one annotation an image
 indices    JSON for ``torch.utils.data.Subset``: ``{"provenance", "indices", "sample_ids", "final_labels"}``
 =========  ====================================================================================================
@@ -110,7 +111,8 @@ def export_bytes(subset: CleanedSubset, run: Run, format: Format) -> bytes:
                 content["splits"] = kept["split"].tolist()
             return _json(content).encode("utf-8")
         case "cleanlab":
-            return _label_issues(subset, run).to_csv(index=False, lineterminator="\n").encode("utf-8")
+            issues = _label_issues(subset, run)
+            return issues.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).encode("utf-8")
         case "coco":
             return _json(_coco(frame[frame["action"] != "drop"], origin)).encode("utf-8")
         case _:
@@ -160,6 +162,9 @@ def repeated(path: Path, run: Run, cache: Path, progress: Progress = silent) -> 
 
 def _label_issues(subset: CleanedSubset, run: Run) -> pd.DataFrame:
     scores, frame = run.scores(), subset.frame()
+    latest = Decisions(run.decisions_path).latest().set_index("sample_id")
+    said = latest.reindex(frame["sample_id"])[["action", "new_label", "reviewer", "note"]].fillna("").map(str)
+    said = said.map(_guard).reset_index(drop=True)
     return pd.DataFrame(
         {
             "index": frame["index"],
@@ -168,6 +173,10 @@ def _label_issues(subset: CleanedSubset, run: Run) -> pd.DataFrame:
             "label_score": scores["loo_probability"],
             "given_label": frame["given_label"].map(_guard),
             "predicted_label": scores["loo_predicted_label"].astype("str").map(_guard),
+            "decision": said["action"],
+            "new_label": said["new_label"],
+            "reviewer": said["reviewer"],
+            "note": said["note"],
         }
     )
 

@@ -134,3 +134,21 @@ def test_wrong_files_formats_and_empty_subsets_are_named(run: Run, tmp_path: Pat
     nothing = clean(doubtful, Decisions(run.decisions_path).latest(), CleaningRule(drop_suspicion=0))
     with pytest.raises(InputError, match="keeps no sample"):
         export_bytes(nothing, run, "csv")
+
+
+@pytest.mark.parametrize("note", HOSTILE)
+def test_the_issues_say_who_decided_what_and_why(tmp_path: Path, note: str) -> None:
+    scores = make_scores(["cat", "owl"] * 7)
+    scores = scores.assign(loo_probability=0.5, loo_predicted_label="cat")
+    run = make_run(RunStore(tmp_path), scores)
+    log = Decisions(run.decisions_path)
+    log.record("s000", "relabel", new_label="owl", reviewer="=ann", note=note, expected_revision=0, given_label="cat")
+    log.record("s001", "drop", reviewer="bob", expected_revision=0, given_label="owl")
+    log.undo("bob")
+    path = write_export(clean(run.scores(), log.latest(), CleaningRule()), run, "cleanlab", tmp_path / "issues.csv")
+    issues = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("sample_id")
+    assert len(issues) == len(scores)
+    first = issues.loc["s000", ["decision", "new_label", "reviewer", "note"]].tolist()
+    guarded = note if note in ("-1", "a,b", 'q"q', "two\nlines", "tab\t", "NaN", "", "ä→日") else "'" + note
+    assert first == ["relabel", "owl", "'=ann", guarded]
+    assert (issues.drop(index="s000")[["decision", "new_label", "reviewer", "note"]] == "").to_numpy().all()

@@ -141,7 +141,8 @@ def test_coco_and_cleanlab_say_what_the_subset_says(films: Run, pictures: RunSto
     assert labels == {name: name.split("/")[0] for name in subset.listed()["name"]}
     issues = pd.read_csv(io.BytesIO(export_bytes(subset, films, "cleanlab")))
     scores = films.scores()
-    assert list(issues.columns[2:]) == ["is_label_issue", "label_score", "given_label", "predicted_label"]
+    assert list(issues.columns[2:6]) == ["is_label_issue", "label_score", "given_label", "predicted_label"]
+    assert issues["is_label_issue"].dtype == bool
     np.testing.assert_allclose(issues["label_score"], scores["loo_probability"], rtol=1e-12)
     assert issues["sample_id"].tolist() == scores["sample_id"].tolist()
 
