@@ -7,7 +7,8 @@ json       ``{"provenance": {...}, "samples": [{...}, ...]}``
 parquet    the same table; provenance as JSON in the schema's metadata under ``lsi_provenance``
 cleanlab   CSV as cleanlab's ``Datalab.get_issues("label")``: ``is_label_issue, label_score, given_label,
            predicted_label`` for every sample of the run, in its order, after ``index`` and ``sample_id``; then what
-           stands of the review: ``decision, new_label, reviewer, note``, empty where nobody decided
+           stands of the review: ``decision, new_label, reviewer, note``, empty where nobody decided. Of image–caption
+           pairs ``predicted_label`` is the id of the pair that would fit better, if any
 coco       JSON: ``images`` (``file_name`` is the sample's name), ``categories``, and one annotation an image
 indices    JSON for ``torch.utils.data.Subset``: ``{"provenance", "indices", "sample_ids", "final_labels"}``
 =========  ====================================================================================================
@@ -165,6 +166,7 @@ def _label_issues(subset: CleanedSubset, run: Run) -> pd.DataFrame:
     latest = Decisions(run.decisions_path).latest().set_index("sample_id")
     said = latest.reindex(frame["sample_id"])[["action", "new_label", "reviewer", "note"]].fillna("").map(str)
     said = said.map(_guard).reset_index(drop=True)
+    predicted = scores["suggested_pair" if "suggested_pair" in scores else "loo_predicted_label"]
     return pd.DataFrame(
         {
             "index": frame["index"],
@@ -172,7 +174,7 @@ def _label_issues(subset: CleanedSubset, run: Run) -> pd.DataFrame:
             "is_label_issue": (frame["action"] != "keep") | suspected(scores),
             "label_score": scores["loo_probability"],
             "given_label": frame["given_label"].map(_guard),
-            "predicted_label": scores["loo_predicted_label"].astype("str").map(_guard),
+            "predicted_label": predicted.fillna("").astype("str").map(_guard),
             "decision": said["action"],
             "new_label": said["new_label"],
             "reviewer": said["reviewer"],

@@ -152,3 +152,15 @@ def test_the_issues_say_who_decided_what_and_why(tmp_path: Path, note: str) -> N
     guarded = note if note in ("-1", "a,b", 'q"q', "two\nlines", "tab\t", "NaN", "", "ä→日") else "'" + note
     assert first == ["relabel", "owl", "'=ann", guarded]
     assert (issues.drop(index="s000")[["decision", "new_label", "reviewer", "note"]] == "").to_numpy().all()
+
+
+def test_the_issues_of_pairs_name_the_better_pair(tmp_path: Path) -> None:
+    scores = make_scores(["all pairs"] * 4).assign(
+        loo_probability=0.1, suggested_pair=["s001", None, "s003", None], suspicion=[0.9, 0.1, 0.9, 0.1]
+    )
+    run = make_run(RunStore(tmp_path), scores)
+    path = write_export(
+        clean(scores, Decisions(run.decisions_path).latest(), CleaningRule()), run, "cleanlab", tmp_path / "i"
+    )
+    issues = pd.read_csv(path, keep_default_na=False)
+    assert issues["predicted_label"].tolist() == ["s001", "", "s003", ""]
