@@ -1,4 +1,4 @@
-// Blinded reading: a case without its label; a key or a click labels it and shows the next. Needs tiles.js in front.
+// Blinded reading: a case without its label; a key or a click labels it and shows the next. Needs tiles.js and keys.js in front.
 //
 // As at the reviewing desk, answers wait in an outbox that survives a reload until the server has acknowledged them.
 
@@ -73,6 +73,7 @@ export default function ({ data, parentElement, setStateValue }) {
       list.push({ key: "N", text: "Note", run: note });
     }
     if (state.past.length) list.push({ key: "Z", text: "Back", run: back });
+    list.push({ key: "?", text: "Keys", run: help });
     return list;
   }
 
@@ -92,6 +93,10 @@ export default function ({ data, parentElement, setStateValue }) {
   function back() {
     state.items.unshift(state.past.pop());
     draw();
+  }
+
+  function help() {
+    toggleKeys(part("keys"), actions(), [["Enter", "In a note: done"], ["Shift Enter", "In a note: a new line"]]);
   }
 
   function note() {
@@ -120,8 +125,9 @@ export default function ({ data, parentElement, setStateValue }) {
     part("stage").hidden = !item;
     part("empty").textContent = state.outbox.length ? "One moment …" : data.finished;
     const made = actions();
-    part("buttons").replaceChildren(...made.filter((act) => act.key !== "Z").map((act) => button(act.key, act.text, act.run)));
-    part("undo").replaceChildren(...made.filter((act) => act.key === "Z").map((act) => button(act.key, act.text, act.run)));
+    const aside = (act) => act.key === "Z" || act.key === "?";
+    part("buttons").replaceChildren(...made.filter((act) => !aside(act)).map((act) => button(act.key, act.text, act.run)));
+    part("undo").replaceChildren(...made.filter(aside).map((act) => button(act.key, act.text, act.run)));
     if (!item || state.shown === item.id) {
       state.shown = item?.id ?? null;
       return;

@@ -69,7 +69,7 @@ def desk() -> Callable[..., Any]:
         "lsi_reading",
         html=text_of("reading.html"),
         css=text_of("tiles.css", "review.css", "reading.css"),
-        js=text_of("tiles.js", "reading.js"),
+        js=text_of("tiles.js", "keys.js", "reading.js"),
     )
 
 

@@ -1,4 +1,4 @@
-// One sample at a time: a key or a click decides it and shows the next. Needs tiles.js in front.
+// One sample at a time: a key or a click decides it and shows the next. Needs tiles.js and keys.js in front.
 //
 // Every act goes into an outbox that is sent whole until the server has acknowledged it, and that survives a
 // reload (sessionStorage). Acts carry a token, so sending one twice changes nothing.
@@ -109,6 +109,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       list.push({ key: "N", kind: "note", text: "Note", run: openNote });
     }
     list.push({ key: "Z", kind: "undo", text: "Undo", run: undo });
+    list.push({ key: "?", kind: "help", text: "Keys", run: help });
     return list;
   }
 
@@ -136,6 +137,10 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     closeNote();
     draw();
     send();
+  }
+
+  function help() {
+    toggleKeys(part("keys"), actions(), [["Enter", "In a note: done"], ["Shift Enter", "In a note: a new line"], ["Esc", "In a note: discard it"]]);
   }
 
   function openNote() {
@@ -222,7 +227,9 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     part("saved").textContent = state.outbox.length ? "saving …" : "all saved";
     const undoButton = button("Z", "Undo", undo);
     undoButton.setAttribute("aria-keyshortcuts", "Z");
-    part("undo").replaceChildren(undoButton);
+    const helpButton = button("?", "Keys", help);
+    helpButton.setAttribute("aria-expanded", String(!part("keys").hidden));
+    part("undo").replaceChildren(undoButton, helpButton);
     part("conflicts").replaceChildren(
       ...data.conflicts.map((conflict) => {
         const line = element("div", "conflict");
@@ -271,7 +278,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const all = actions();
     const rows = [element("div", "acts"), element("div", "acts others")];
     for (const act of all) {
-      if (act.kind === "undo") continue;
+      if (act.kind === "undo" || act.kind === "help") continue;
       const made = button(act.key, act.text, act.run, `act-${act.kind}`);
       made.setAttribute("aria-keyshortcuts", act.key);
       if (act.label) {

@@ -44,7 +44,7 @@ def desk() -> Callable[..., Any]:
         "lsi_review",
         html=text_of("review.html"),
         css=text_of("tiles.css", "review.css"),
-        js=text_of("tiles.js", "review.js"),
+        js=text_of("tiles.js", "keys.js", "review.js"),
     )
 
 

@@ -6,66 +6,57 @@ about the position is kept elsewhere, so a reload, a crash or a second tab goes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from dashboard import words
 from dashboard.components import rounds
+from dashboard.components.bulk import SEEN
 from dashboard.components.pair_panel import CAPTION_WRONG
-from dashboard.components.ranking import order
+from dashboard.components.queue import QUEUES, queues, waiting
 from dashboard.components.review import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
+from dashboard.components.review_grid import review_grid
 from dashboard.components.reviewer import reviewer_name, signed_in
-from dashboard.selection import DOUBT, Selection, current_selection
+from dashboard.data import decisions
+from dashboard.selection import current_selection
 from lsi_engine.curation import Decisions
 
-
-@dataclass(frozen=True)
-class Queue:
-    """What is reviewed, by which score (highest first), and what to say about it."""
-
-    column: str
-    suspects_only: bool
-    about: str
-
-
-QUEUES = {
-    "Suspects": Queue("suspicion", True, f"Suspicion above {DOUBT} and another label suggested."),
-    "Suspicion": Queue("suspicion", False, "Every label, the most doubtful first."),
-    "LSI": Queue("lsi", False, "The most informative first: rare, odd or wrongly labelled."),
-}
-#: What to say about the same queues of image–caption pairs.
-ABOUT_PAIRS = {
-    "Suspects": "Image and caption match less than chance would have it.",
-    "Suspicion": "Every pair, the worst match first.",
-    "LSI": "The most informative first: rare, odd or wrongly paired.",
-}
+#: One sample with everything about it, or many to confirm at a glance.
+MODES = ("One", "Grid")
 
 
 def render() -> None:
     selection = current_selection()
-    data, log = selection.data, Decisions(selection.data.run.decisions_path)
+    data, log = selection.data, decisions(selection.data)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="review_controls"):
         by = st.segmented_control(
             "Queue by",
-            list(QUEUES),
+            queues(data),
             default="Suspects",
             required=True,
             key="queue",
             bind="query-params",
             label_visibility="collapsed",
         )
-        queue = QUEUES[by or "Suspects"]
-        about = ABOUT_PAIRS[by or "Suspects"] if data.pairs else queue.about
+        name = by or "Suspects"
+        about = QUEUES[name].about_pairs if data.pairs else QUEUES[name].about
+        mode = st.segmented_control(
+            "Show",
+            MODES,
+            default=MODES[0],
+            required=True,
+            key="review_mode",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
         st.html(f'<span class="lsi-count">{about}</span>', width="stretch")
         rounds.button(data)
         reviewer = reviewer_name()
     rounds.last_round(data)
     run = f"{data.run.name}@{data.run.fingerprint}"
     if st.session_state.get("review_run") != run:
-        st.session_state.update(review_run=run, review_outcome=Outcome(), review_seen=set())
+        st.session_state.update(review_run=run, review_outcome=Outcome(), **{SEEN: set()})
     outcome: Outcome = st.session_state["review_outcome"]
     for message in outcome.refused:
         st.error(words.markdown(message))
@@ -73,11 +64,16 @@ def render() -> None:
         st.toast(f"{words.markdown(reviewer)} has no decision left to undo.")
         outcome.nothing_to_undo = False
 
-    waiting, decided = _queue(selection, queue)
+    focus = st.session_state.get("review_focus", "") if mode == MODES[0] else ""
+    left, decided = waiting(selection, name, seen=st.session_state.setdefault(SEEN, set()), focus=focus)
+    if mode == MODES[1]:
+        st.caption(f"{words.count(decided)} of {words.count(decided + len(left))} decided")
+        review_grid(selection, left)
+        return
     revisions = log.revisions()
     items = [
         desk_item(data, selection.frame, int(row), log, revisions, place < NEIGHBOURS_AHEAD)
-        for place, row in enumerate(waiting[:AHEAD])
+        for place, row in enumerate(left[:AHEAD])
     ]
     result = desk()(
         key="review_desk",
@@ -85,9 +81,9 @@ def render() -> None:
             "run": run,
             "reviewer": reviewer,
             "items": items,
-            "total": len(waiting) + decided,
+            "total": len(left) + decided,
             "decided": decided,
-            "remaining": len(waiting),
+            "remaining": len(left),
             "acknowledged": outcome.acknowledged,
             "conflicts": outcome.conflicts,
             "labels": [] if data.pairs else data.classes,
@@ -127,37 +123,12 @@ def _take(run: str, log: Decisions) -> None:
         state["review_focus"] = outcome.undone
     elif state.get("review_focus") in outcome.decided:
         del state["review_focus"]
-    state["review_seen"].update(outcome.decided)
+    state.setdefault(SEEN, set()).update(outcome.decided)
     if outcome.undone:
-        state["review_seen"].discard(outcome.undone)
+        state.setdefault(SEEN, set()).discard(outcome.undone)
     state["review_outcome"] = outcome
 
 
 def _untaken(run: str, outbox: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
     known = set(st.session_state["review_outcome"].acknowledged)
     return [act for act in outbox or [] if act["run"] == run and act["token"] not in known]
-
-
-def _queue(selection: Selection, queue: Queue) -> tuple[np.ndarray, int]:
-    """Rows still to decide, in order, and how many of the same selection are decided.
-
-    Without a filter on decisions the queue is what nobody has decided. With one (say, the unsure) it is what
-    the filter keeps, less what this session has decided since.
-    """
-    data, view, frame = selection.data, selection.view, selection.frame
-    rows = order(data, queue.column, descending=True)
-    if view.decisions:
-        seen = frame["sample_id"].isin(st.session_state["review_seen"]).to_numpy()
-        member = selection.mask | (replace(view, decisions=()).mask(frame) & seen)
-        open_ = selection.mask & ~seen
-    else:
-        member = selection.mask
-        open_ = member & (frame["decision"] == "undecided").to_numpy()
-    if queue.suspects_only:
-        member, open_ = member & selection.suspected, open_ & selection.suspected
-    waiting = rows[open_[rows]]
-    decided = int(member.sum()) - len(waiting)
-    focus = data.row(st.session_state.get("review_focus", ""))
-    if focus is not None:
-        waiting = np.concatenate([[focus], waiting[waiting != focus]])
-    return waiting, decided

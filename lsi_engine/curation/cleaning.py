@@ -21,7 +21,7 @@ from lsi_engine.curation.splits import split
 from lsi_engine.curation.subset import DROPPED, FRAME_COLUMNS, KEPT, RELABELLED, CleanedSubset, Outcome, Reason
 from lsi_engine.errors import InputError
 
-__all__ = ["FRAME_COLUMNS", "CleanedSubset", "CleaningRule", "clean"]
+__all__ = ["FRAME_COLUMNS", "CleanedSubset", "CleaningRule", "clean", "rows_of"]
 
 _REVIEWED = {
     "keep": Reason.REVIEWED_KEEP,
@@ -75,7 +75,7 @@ def clean(
         return codes[name]
 
     stale, unknown = [], []
-    rows = _rows_of(scores["sample_id"], decisions["sample_id"])
+    rows = rows_of(scores["sample_id"], decisions["sample_id"])
     for row, decision in zip(rows, decisions.itertuples(), strict=True):
         if row < 0:
             if decision.action != "drop":
@@ -138,7 +138,7 @@ def _coded(labels: pd.Series) -> tuple[NDArray[np.int32], list[str]]:
     return codes.astype(np.int32), [str(name) for name in names]
 
 
-def _rows_of(ids: pd.Series, wanted: pd.Series) -> NDArray[np.int64]:
+def rows_of(ids: pd.Series, wanted: pd.Series) -> NDArray[np.int64]:
     """Row of each wanted id among the unique ``ids``, −1 where it is none of them."""
     rows = np.full(len(wanted), -1, dtype=np.int64)
     if len(wanted):

@@ -13,51 +13,19 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pandas as pd
 
-from lsi_engine.errors import InputError, LsiError
+from lsi_engine.curation.decision import ACTIONS, Action, Conflict, Decision
+from lsi_engine.curation.log_file import append, open_log, withdraw
 from lsi_engine.runs.store import replacing
 
-Action = Literal["keep", "relabel", "drop", "unsure"]
-ACTIONS: tuple[Action, ...] = get_args(Action)
+__all__ = ["ACTIONS", "LATEST_COLUMNS", "Action", "Conflict", "Decision", "Decisions", "digest"]
 
 LATEST_COLUMNS = ("sample_id", "action", "new_label", "note", "reviewer", "revision", "given_label", "at")
 
-#: Version 1 had no table ``carried``; a log of it gets one when it is opened.
-SCHEMA_VERSION = 2
-BUSY_SECONDS = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    sample_id   TEXT NOT NULL,
-    action      TEXT NOT NULL CHECK (action IN ('keep', 'relabel', 'drop', 'unsure', 'undo')),
-    new_label   TEXT,
-    note        TEXT NOT NULL,
-    reviewer    TEXT NOT NULL,
-    revision    INTEGER NOT NULL,
-    given_label TEXT NOT NULL,
-    at          TEXT NOT NULL,
-    token       TEXT NOT NULL UNIQUE,
-    undoes      INTEGER UNIQUE REFERENCES events (id),
-    UNIQUE (sample_id, revision),
-    CHECK ((action = 'relabel') = (new_label IS NOT NULL)),
-    CHECK ((action = 'undo') = (undoes IS NOT NULL))
-);
-CREATE TABLE IF NOT EXISTS carried (
-    event INTEGER PRIMARY KEY REFERENCES events (id),
-    run   TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_by_reviewer ON events (reviewer, id);
-CREATE TRIGGER IF NOT EXISTS events_are_never_changed BEFORE UPDATE ON events
-    BEGIN SELECT RAISE(ABORT, 'the review log is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS events_are_never_removed BEFORE DELETE ON events
-    BEGIN SELECT RAISE(ABORT, 'the review log is append-only'); END;
-"""
 _STANDING = "e.action <> 'undo' AND NOT EXISTS (SELECT 1 FROM events u WHERE u.undoes = e.id)"
 _LATEST = f"""
 SELECT e.sample_id, e.action, e.new_label, e.note, e.reviewer, e.given_label, e.at,
@@ -66,55 +34,6 @@ FROM events e
 JOIN (SELECT MAX(e.id) AS id FROM events e WHERE {_STANDING} GROUP BY e.sample_id) newest ON newest.id = e.id
 ORDER BY e.sample_id
 """
-
-
-class Conflict(LsiError):
-    """Someone else decided this sample after the reader last saw it. Nothing was written."""
-
-    def __init__(self, sample_id: str, expected_revision: int, current: dict[str, Any] | None, revision: int):
-        self.sample_id = sample_id
-        self.expected_revision = expected_revision
-        self.current = current
-        self.revision = revision
-        if current is None:
-            what = "no decision of this sample stands at that revision"
-        else:
-            label = f" to {current['new_label']!r}" if current["new_label"] else ""
-            withdrew = "withdrew a decision" if current["action"] == "undo" else f"chose {current['action']}{label}"
-            what = f"{current['reviewer']} {withdrew} at {current['at']}"
-        super().__init__(
-            f"sample {sample_id} was decided meanwhile: {what}. Look at it again, then decide (revision {revision})."
-        )
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What one person says about one sample.
-
-    ``expected_revision`` is the sample's revision (number of events about it) that the person saw, 0 for a
-    sample nobody has touched. ``token`` identifies the act: sending the same decision again changes nothing.
-    """
-
-    sample_id: str
-    action: Action
-    reviewer: str
-    expected_revision: int
-    given_label: str
-    new_label: str | None = None
-    note: str = ""
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    def __post_init__(self) -> None:
-        if self.action not in ACTIONS:
-            raise InputError(f"{self.action!r} is no decision; choose one of {', '.join(ACTIONS)}")
-        if not self.sample_id or not self.token:
-            raise InputError("a decision needs a sample id and a token")
-        if not self.reviewer.strip():
-            raise InputError("a decision needs the reviewer's name")
-        if (self.action == "relabel") != bool(self.new_label):
-            raise InputError(f"sample {self.sample_id}: 'relabel' takes a new label, the other decisions take none")
-        if self.action == "relabel" and self.new_label == self.given_label:
-            raise InputError(f"sample {self.sample_id} is already labelled {self.new_label!r}: use 'keep'")
 
 
 class Decisions:
@@ -149,7 +68,7 @@ class Decisions:
             sample_id, action, reviewer, expected_revision, given_label, new_label, note, token or uuid.uuid4().hex
         )
         with self._writing() as connection:
-            return _append(connection, decision)
+            return append(connection, decision)
 
     def record_all(self, decisions: Sequence[Decision]) -> list[Conflict]:
         """Append many decisions in one transaction; those in conflict are left out and returned."""
@@ -157,7 +76,7 @@ class Decisions:
         with self._writing() as connection:
             for decision in decisions:
                 try:
-                    _append(connection, decision)
+                    append(connection, decision)
                 except Conflict as conflict:
                     conflicts.append(conflict)
         return conflicts
@@ -180,7 +99,7 @@ class Decisions:
             ).fetchone()
             if row is None:
                 return None
-            _withdraw(connection, row, token)
+            withdraw(connection, row, token)
             return str(row["sample_id"])
 
     def withdraw(self, reviewer: str, tokens: Sequence[str]) -> int:
@@ -193,9 +112,15 @@ class Decisions:
                     (token, reviewer.strip()),
                 ).fetchone()
                 if row is not None:
-                    _withdraw(connection, row, uuid.uuid4().hex)
+                    withdraw(connection, row, uuid.uuid4().hex)
                     withdrawn += 1
         return withdrawn
+
+    def standing(self) -> pd.DataFrame:
+        """Every decision that has not been withdrawn, oldest first: ``sample_id, action, new_label, reviewer``."""
+        columns = ["sample_id", "action", "new_label", "reviewer"]
+        rows = self._read(f"SELECT {', '.join(columns)} FROM events e WHERE {_STANDING} ORDER BY id")
+        return pd.DataFrame([tuple(row) for row in rows], columns=columns)
 
     def history(self, sample_id: str) -> list[dict[str, Any]]:
         """Every event about one sample, oldest first; a withdrawn decision has ``withdrawn=True``.
@@ -258,33 +183,7 @@ class Decisions:
 
     def _connection(self) -> sqlite3.Connection:
         if self._opened is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            try:
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version not in range(SCHEMA_VERSION + 1):
-                    raise InputError(
-                        f"{self.path} was written by another version of this program (log format {version})"
-                    )
-                # WAL: readers never wait for the writer. FULL, not NORMAL: in WAL mode NORMAL may forget the last
-                # commits when the power fails, and a decision shown as saved must be on the disk.
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                if version < SCHEMA_VERSION:
-                    connection.executescript(
-                        f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                    )
-            except sqlite3.OperationalError:
-                connection.close()
-                raise
-            except sqlite3.DatabaseError as error:
-                connection.close()
-                raise InputError(f"{self.path} is not a review log ({error}); move it away or restore it") from error
-            except InputError:
-                connection.close()
-                raise
-            self._opened = connection
+            self._opened = open_log(self.path)
         return self._opened
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
@@ -314,55 +213,3 @@ def digest(latest: pd.DataFrame) -> str:
         for row in latest.itertuples()
     )
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
-
-
-def _append(connection: sqlite3.Connection, decision: Decision) -> int:
-    seen = connection.execute("SELECT sample_id, revision FROM events WHERE token = ?", (decision.token,)).fetchone()
-    if seen:
-        if seen["sample_id"] != decision.sample_id:
-            raise InputError(f"token {decision.token!r} was already used for another sample; use a fresh one")
-        return int(seen["revision"])
-    revision = _revision(connection, decision.sample_id)
-    if revision != decision.expected_revision:
-        newest = connection.execute(
-            "SELECT * FROM events WHERE sample_id = ? ORDER BY id DESC LIMIT 1", (decision.sample_id,)
-        ).fetchone()
-        raise Conflict(decision.sample_id, decision.expected_revision, dict(newest) if newest else None, revision)
-    _insert(
-        connection, decision.sample_id, decision.action, decision.new_label, decision.note,
-        decision.reviewer.strip(), revision + 1, decision.given_label, decision.token, None,
-    )  # fmt: skip
-    return revision + 1
-
-
-def _withdraw(connection: sqlite3.Connection, decision: sqlite3.Row, token: str) -> None:
-    revision = _revision(connection, decision["sample_id"]) + 1
-    _insert(
-        connection, decision["sample_id"], "undo", None, "", decision["reviewer"], revision,
-        decision["given_label"], token, decision["id"],
-    )  # fmt: skip
-
-
-def _revision(connection: sqlite3.Connection, sample_id: str) -> int:
-    row = connection.execute("SELECT MAX(revision) FROM events WHERE sample_id = ?", (sample_id,)).fetchone()
-    return int(row[0] or 0)
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    sample_id: str,
-    action: str,
-    new_label: str | None,
-    note: str,
-    reviewer: str,
-    revision: int,
-    given_label: str,
-    token: str,
-    undoes: int | None,
-) -> None:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    connection.execute(
-        "INSERT INTO events (sample_id, action, new_label, note, reviewer, revision, given_label, at, token, undoes) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (sample_id, action, new_label, note, reviewer, revision, given_label, at, token, undoes),
-    )

@@ -16,7 +16,7 @@ import pandas as pd
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from lsi_engine.curation.cleaning import CleaningRule, clean
+from lsi_engine.curation.cleaning import CleaningRule, clean, rows_of
 from lsi_engine.curation.decisions import Decisions, digest
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
@@ -118,9 +118,9 @@ def corrected(run: Run, decided: pd.DataFrame) -> tuple[SampleSet, NDArray[np.bo
 
 def pending(scores: pd.DataFrame, decided: pd.DataFrame) -> tuple[int, int]:
     """How many samples :func:`rescore` would relabel and drop; ``scores`` and ``decided`` as for :func:`clean`."""
-    rows = pd.Index(scores["sample_id"]).get_indexer(pd.Index(decided["sample_id"]))
+    rows = rows_of(scores["sample_id"], decided["sample_id"])
     standing = decided[rows >= 0]
-    label = scores["label"].astype("str").to_numpy()[rows[rows >= 0]]
+    label = scores["label"].iloc[rows[rows >= 0]].astype("str").to_numpy()
     valid = (standing["given_label"] == label).to_numpy()
     relabelled = valid & (standing["action"] == "relabel").to_numpy()
     return int(relabelled.sum()), int((valid & (standing["action"] == "drop").to_numpy()).sum())

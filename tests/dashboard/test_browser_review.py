@@ -257,3 +257,33 @@ def test_the_queue_follows_the_filters_and_ends_politely(served: Served, page: P
     saved(review)
     press(page, "z")
     expect(review).to_have_attribute("data-sample", "digit-0001")
+
+
+def test_the_grid_decides_all_but_the_ticked_and_is_undone(
+    served: Served, page: Page, log: Decisions, queue: list[str]
+) -> None:
+    review = desk(page, served)
+    page.keyboard.press("?")
+    expect(review.locator(".keys")).to_contain_text("Unsure")
+    page.keyboard.press("?")
+    expect(review.locator(".keys")).to_be_hidden()
+    before = len(log.latest())
+    page.get_by_text("Grid", exact=True).click()
+    tiles = page.locator(".tile")
+    expect(tiles).to_have_count(min(24, len(queue)))
+    shown = [tile.get_attribute("data-id") for tile in tiles.all()]
+    assert shown == queue[:24]
+    tiles.nth(1).locator("input").check()
+    page.get_by_role("button", name="⇄ Relabel the 23 not ticked as suggested").click()
+    expect(tiles.first).to_have_attribute("data-id", str(shown[1]))
+    latest = log.latest().set_index("sample_id")
+    assert len(latest) == before + 23
+    scores = pd.read_parquet(served.cache / "runs" / RUN / "scores.parquet").set_index("sample_id")
+    relabelled = [sample for sample in shown if sample != shown[1]]
+    assert latest.loc[relabelled, "new_label"].tolist() == scores.loc[relabelled, "suggested_label"].tolist()
+    expect(page.get_by_text("This app has encountered an error")).to_have_count(0)
+    expect(page.get_by_label("Reviewer")).to_have_count(1)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_role("button", name="Undo the last 23").click()
+    expect(tiles.first).to_have_attribute("data-id", str(shown[0]))
+    assert len(log.latest()) == before
