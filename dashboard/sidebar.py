@@ -31,7 +31,9 @@ def draw() -> View:
             _saved_views(view, names)
     name = signed_in()
     if name is not None:
-        st.sidebar.html(f'<p class="lsi-count">{words.escape(name)} · <a href="{SIGN_OUT}" target="_self">Sign out</a></p>')
+        st.sidebar.html(
+            f'<p class="lsi-count">{words.escape(name)} · <a href="{SIGN_OUT}" target="_self">Sign out</a></p>'
+        )
     return view
 
 

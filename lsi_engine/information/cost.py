@@ -20,7 +20,7 @@ from lsi_engine.information.closed_form import DOUBLE_PRECISION_WORK, FOLLOW, FO
 from lsi_engine.information.memory import free_memory, require_memory, training_bytes
 from lsi_engine.information.retrain import CPU_MODELS, GPU_MODELS
 from lsi_engine.information.structure import Hessian, choose_for
-from lsi_engine.information.trajectory import CURVATURE_ROWS, EXACT_EPOCHS, SEGMENTS, window_bounds
+from lsi_engine.information.trajectory import EXACT_EPOCHS, planned
 from lsi_engine.laplace.curvature import PANEL
 from lsi_engine.probes.linear import PRECONDITIONER_COLUMNS, PRECONDITIONER_ROWS, PRECONDITIONER_SHARE
 
@@ -246,14 +246,12 @@ def _trajectory(task: Task, device: torch.device) -> tuple[float, Arithmetic]:
     n, columns, classes, out = float(task.samples), task.columns, task.classes, task.left_out
     unknowns = float((classes - 1) * columns)
     exact = min(EXACT_EPOCHS, task.epochs)
-    windows = len(window_bounds(exact, task.epochs)) - 1
-    segments = min(SEGMENTS, windows)
-    work = _epoch(task) * (out * (exact + 1)) + _posterior(task) * out
+    windows, bases = planned(exact, task.epochs)
+    work = _epoch(task) * (out * (exact + windows + 1)) + _posterior(task) * out
     work += Arithmetic(double=4 * n * classes * columns, elements=3 * n * classes) * task.epochs
     basis = Arithmetic(single=n * _block_row(task) + 9 * unknowns**3 / EIGEN_RATE)
-    rows = min(n, CURVATURE_ROWS) + out  # through each basis: those the curvature is measured on, and the left-out ones
-    basis += Arithmetic(single=2 * rows * unknowns**2 + 8 * out * unknowns**2)
-    work += basis * segments + Arithmetic(elements=3 * (rows + out) * (classes - 1) * unknowns / 4) * windows
+    work += (basis + Arithmetic(single=6 * out * unknowns**2)) * bases
+    work += Arithmetic(single=4 * out * unknowns**2, elements=20 * out * unknowns) * windows
     needed = training_bytes(task.samples, columns, classes, task.weights, out, "trajectory", task.hessian, 4)
     return needed, work * task.seeds
 

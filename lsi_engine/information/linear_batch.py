@@ -103,11 +103,40 @@ class LinearBatch:
 
     def step(self) -> None:
         """One epoch of every run."""
+        for models, gradient in self._gradients():
+            self.settings.descend_(self.difference[models], self.difference_velocity[models], gradient)
+        self.step_full_run(1)
+
+    def step_full_run(self, epochs: int) -> list[float]:
+        """``epochs`` of the full run alone; its loss after each."""
+        losses = []
+        # Out of place: `return_to` may ask for the tensors from before.
+        self.theta, self.velocity = self.theta.clone(), self.velocity.clone()
+        for _ in range(epochs):
+            self.settings.descend_(self.theta, self.velocity, self.gradient)
+            self._forward()
+            losses.append(self.loss)
+        return losses
+
+    def return_to(self, theta: torch.Tensor, velocity: torch.Tensor) -> None:
+        """Put the full run back to where it was."""
+        self.theta, self.velocity = theta, velocity
+        self._forward()
+
+    def gradient_differences(self) -> torch.Tensor:
+        """∇_i − ∇ ``(M, C, D')`` at the current weights."""
+        found = torch.empty_like(self.difference)
+        for models, gradient in self._gradients():
+            found[models] = gradient
+        return found
+
+    def _gradients(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """∇_i − ∇ ``(m, C, D')`` for blocks of models."""
         rest = len(self.x) - 1
         shared = (self.data_gradient / rest).to(self.x.dtype)
         for models, change in self._probability_changes():
             change[self._own(models)] = -self._own_rows(self.residual, models)
-            weights, velocity = self.difference[models], self.difference_velocity[models]
+            weights = self.difference[models]
             gradient = torch.addmm(
                 weights.flatten(0, 1),
                 change.flatten(0, 1),
@@ -115,9 +144,7 @@ class LinearBatch:
                 beta=self.settings.weight_decay,
                 alpha=1 / rest,
             )
-            self.settings.descend_(weights, velocity, gradient.view_as(weights).add_(shared))
-        self.settings.descend_(self.theta, self.velocity, self.gradient)
-        self._forward()
+            yield models, gradient.view_as(weights).add_(shared)
 
     def score(self, progress: Progress = silent) -> LeftOutScores:
         """Divergences between the Laplace posteriors at the current weights, curvature at each run's own weights."""

@@ -1,42 +1,45 @@
-"""Leave-one-out of a linear probe that has not converged: linearised dynamics of the difference along its path.
+"""Leave-one-out of a linear probe that has not converged: dynamics of the difference, many epochs at a time.
 
-Gradient descent from the same start with and without sample i differs by E_i(t) = θ₋ᵢ,t − θ_t. To first order in E_i
-the two gradients differ by
+Gradient descent from the same start with and without sample i differs by E_i(t) = θ₋ᵢ,t − θ_t; the gradients differ by
 
-    H_t E_i + [g_t − J_iᵀ(r_i,t + F_i,t J_iE_i)] / (N − 1),    H_t = Σ_n J_nᵀF_n,tJ_n / (N − 1) + wd·I,
+    d_i(t) = ∇L₋ᵢ(θ_t + E_i) − ∇L(θ_t) = H E_i + c_i(t),
 
-g_t being the gradient of the full run's mean cross-entropy and r_i,t = p_i,t − e_{y_i}: a linear system that the full
-run's path drives. The path is cut into **segments**; in each, H is held at its mean and diagonalised once, after which
-Nesterov's recursion is one 2 × 2 matrix an eigenvalue. Within a segment the drive is held constant over **windows** of
-epochs, a step to the power of a window's length costs as much as one step, and the sample's own J_iE_i is carried in
-the eigenbasis, C numbers a sample. The first epochs, in which a probe on raw features is thrown about far beyond first
-order, are trained truly (:mod:`lsi_engine.information.linear_batch`), and so is each posterior taken at θ₋ᵢ itself.
+H being the full run's Hessian at some epoch; what varies slowly is c_i: the pull of the sample that is missing, and all
+that H does not say. H is diagonalised once in a while, so that Nesterov's recursion is one 2 × 2 matrix an eigenvalue,
+whose power over a **window** of epochs costs no more than one step. d_i is computed truly at the end of each window (as
+much work as one epoch of true retraining): with c_i held at its value at the window's start, then at its mean over the
+window. The second is an exponential integrator of second order (Hochbruck & Ostermann 2010); how far the two lie apart
+says whether the window was too long. The first epochs, in which a probe on raw features is thrown about, are trained
+truly (:mod:`lsi_engine.information.linear_batch`), and so is each posterior taken at θ₋ᵢ itself.
 
-Cost for each left-out sample: about 10 K² a segment whatever N and the number of epochs, and as much as one epoch of
-true retraining for the posterior; K = (C − 1)·(D + 1). True retraining takes 4 N K an epoch.
+Cost for each left-out sample: an epoch of true retraining and 4 K² a window, the number of windows growing with the
+logarithm of that of epochs; besides, an eigendecomposition of K × K as often as the epochs have grown by half, K =
+(C − 1)·(D + 1). True retraining takes 4 N K an epoch.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 
 from lsi_engine.information.linear_batch import LinearBatch
 from lsi_engine.information.structure import Structure
-from lsi_engine.laplace.curvature import class_covariance, ggn
+from lsi_engine.laplace.curvature import ggn
 from lsi_engine.probes.design import Design
 from lsi_engine.probes.sgd import SgdSettings, check_training
 from lsi_engine.probes.softmax import contrasts
 from lsi_engine.progress import Progress, silent
 
-#: Eigenbases along the path, and epochs at the start that are trained truly.
-SEGMENTS, EXACT_EPOCHS = 16, 50
-#: Samples carried through a segment together.
-BLOCK_SAMPLES = 64
-#: Rows from which a window's curvature along the eigenbasis is measured.
-CURVATURE_ROWS = 4096
+#: Epochs at the start that are trained truly.
+EXACT_EPOCHS = 50
+#: How far, relative to a sample's E_i, the two estimates at a window's end may lie apart.
+TOLERANCE = 0.05
+#: A window's length, and the age of an eigenbasis, as shares of the epochs so far.
+LONGEST_WINDOW, OLDEST_BASIS = 0.1, 0.5
+#: Windows cut below this many epochs ask for a new basis.
+SHORT_WINDOW = 8
 
 
 @dataclass(frozen=True)
@@ -63,31 +66,20 @@ class Trajectory:
     loss: float
 
 
-@dataclass(frozen=True)
-class _Window:
-    """Epochs start..stop of the full run, and its state averaged over them."""
-
-    start: int
-    stop: int
-    probabilities: torch.Tensor  # (N, C)
-    gradient: torch.Tensor  # (R, D'), of the mean cross-entropy
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """Windows that share one eigenbasis V of their mean curvature, each with its own values diag(VᵀHV)."""
-
-    windows: list[_Window]
-    values: list[torch.Tensor]  # (K,) float64 a window
-    vectors: torch.Tensor  # (K, K)
+def planned(first: int, epochs: int) -> tuple[int, int]:
+    """Windows and eigenbases from epoch ``first`` to ``epochs`` if no window has to be cut."""
+    windows = bases = made = 0
+    epoch, length = first, 2
+    while epoch < epochs:
+        if bases == 0 or epoch - made > OLDEST_BASIS * epoch:
+            bases, made = bases + 1, epoch
+        windows, epoch = windows + 1, min(epochs, epoch + length)
+        length = _longer(epoch, length)
+    return windows, bases
 
 
-def window_bounds(first: int, epochs: int, growth: float = 0.08) -> list[int]:
-    """Bounds of windows whose lengths grow with the epoch: first, …, epochs."""
-    bounds = [first]
-    while bounds[-1] < epochs:
-        bounds.append(min(epochs, bounds[-1] + max(1, round(growth * bounds[-1]))))
-    return bounds
+def _longer(epoch: int, length: int, factor: float = 2.0) -> int:
+    return max(2, round(min(LONGEST_WINDOW * epoch, factor * length)))
 
 
 def cost_against_retraining(rows: int, columns: int, classes: int, samples: int, epochs: int) -> float:
@@ -95,9 +87,11 @@ def cost_against_retraining(rows: int, columns: int, classes: int, samples: int,
     weights = float((classes - 1) * columns)
     epoch = 2.0 * rows * classes * columns * samples
     hessian = rows * columns**2 * classes * (classes - 1) / 2
-    # A symmetric eigendecomposition takes about 5 K³; into, out of and along a basis, 5 K² a sample.
-    segments = min(SEGMENTS, max(epochs - EXACT_EPOCHS, 0)) * (hessian + 5 * weights**3 + 5 * weights**2 * samples)
-    return (segments + (min(EXACT_EPOCHS, epochs) + 1) * epoch) / ((epochs + 1) * epoch)
+    exact = min(EXACT_EPOCHS, epochs)
+    windows, bases = planned(exact, epochs)
+    # A symmetric eigendecomposition takes about 5 K³; three states go into and out of a basis, two along each window.
+    linear = bases * (hessian + 5 * weights**3 + 6 * weights**2 * samples) + windows * 2 * weights**2 * samples
+    return (linear + (exact + windows + 1) * epoch) / ((epochs + 1) * epoch)
 
 
 def trajectory(
@@ -109,7 +103,7 @@ def trajectory(
     samples: torch.Tensor,
     hessian: Structure,
     prior_precision: float,
-    segments: int = SEGMENTS,
+    tolerance: float = TOLERANCE,
     exact_epochs: int = EXACT_EPOCHS,
     dtype: torch.dtype = torch.float32,
     progress: Progress = silent,
@@ -122,8 +116,8 @@ def trajectory(
         ``(C, D')`` weights from which all runs start.
     samples
         ``(n,)`` int64 rows.
-    segments
-        Eigenbases along the path; each costs a K × K eigendecomposition.
+    tolerance
+        Largest error of a window, relative to ‖E_i‖ and for every sample; a window that exceeds it is cut in half.
     exact_epochs
         Epochs at the start in which every left-out run is trained truly.
 
@@ -144,41 +138,77 @@ def trajectory(
         runs.step()
         trace.append(runs.loss)
         progress("first epochs", epoch + 1, exact_epochs)
-    state = [_to_contrasts(d, basis) for d in (runs.difference, runs.difference_velocity)]
-    path = LinearBatch(
-        x, targets, [runs.theta], samples[:0], settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
-    )
-    path.velocity = runs.velocity
-    windows: list[_Window] = []
-    for begin, stop in pairwise(window_bounds(exact_epochs, settings.epochs)):
-        probabilities, gradient = torch.zeros_like(path.probabilities), torch.zeros_like(path.data_gradient)
-        for _ in range(begin, stop):
-            probabilities += path.probabilities / (stop - begin)
-            gradient += path.data_gradient / (stop - begin)
-            path.step()
-            trace.append(path.loss)
-        windows.append(_Window(begin, stop, probabilities.to(dtype), basis.T @ gradient))
-        progress("full run", stop, settings.epochs)
+    if exact_epochs < settings.epochs:
+        _follow(runs, design, basis, settings, exact_epochs, tolerance, trace, progress)
     check_training(trace, settings)
-    groups = [windows[k * len(windows) // segments : (k + 1) * len(windows) // segments] for k in range(segments)]
-    groups = [group for group in groups if group]
-    for k, group in enumerate(groups):
-        segment = _diagonalise(design, group, basis, settings.weight_decay, dtype)
-        _advance(segment, state, x, targets, samples, basis, settings)
-        progress("segments", k + 1, len(groups))
-    last = LinearBatch(
-        x, targets, [path.theta], samples, settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
-    )
-    last.difference = torch.einsum("cr,nrd->ncd", basis.to(dtype), state[0].unflatten(1, (classes - 1, -1)))
-    scores = last.score(progress)
+    scores = runs.score(progress)
     return Trajectory(
         scores.mean_shift,
         scores.covariance,
         scores.probabilities,
-        path.theta,
-        float(path.gradient.norm()),
-        path.loss,
+        runs.theta,
+        float(runs.gradient.norm()),
+        runs.loss,
     )
+
+
+def _follow(
+    runs: LinearBatch,
+    design: Design,
+    basis: torch.Tensor,
+    settings: SgdSettings,
+    epoch: int,
+    tolerance: float,
+    trace: list[float],
+    progress: Progress,
+) -> None:
+    """Carry ``runs`` from ``epoch`` to the last, window by window; the full run's losses are added to ``trace``."""
+    dtype, shape = runs.x.dtype, runs.difference.shape
+    position = _to_contrasts(runs.difference, basis)
+    velocity = _to_contrasts(runs.difference_velocity, basis)
+    gradient = _to_contrasts(runs.gradient_differences(), basis)
+    values, vectors = _eigenbasis(design, runs.probabilities, basis, settings.weight_decay, dtype)
+    state = [part @ vectors for part in (position, velocity, gradient)]
+    made, length = epoch, 2
+
+    def differences(coordinates: torch.Tensor) -> torch.Tensor:
+        whole = (coordinates @ vectors.T).unflatten(1, (basis.shape[1], -1))
+        return torch.einsum("cr,nrd->ncd", basis.to(dtype), whole).view(shape)
+
+    while epoch < settings.epochs and math.isfinite(runs.loss):
+        if epoch - made > OLDEST_BASIS * epoch:
+            old = vectors
+            values, vectors = _eigenbasis(design, runs.probabilities, basis, settings.weight_decay, dtype)
+            turn = old.T @ vectors
+            state, made = [part @ turn for part in state], epoch
+        length = min(length, settings.epochs - epoch)
+        before = runs.theta, runs.velocity
+        losses = runs.step_full_run(length)
+        power, total = (part.to(dtype) for part in _powers(values, settings, length))
+        position, velocity, gradient = state
+        h = values.to(dtype)
+        rest = gradient - h * position
+        still = power[:, 0, 0] * position + power[:, 0, 1] * velocity
+        guess = still + total[:, 0] * rest
+        runs.difference = differences(guess)
+        later = _to_contrasts(runs.gradient_differences(), basis) @ vectors - h * guess
+        # The steps of a window start from its epochs 0, …, length − 1: their mean lies just before its middle, and a
+        # window of one epoch is an exact step.
+        mean = rest + (length - 1) / (2 * length) * (later - rest)
+        moved = still + total[:, 0] * mean
+        error = float(((moved - guess).norm(dim=1) / moved.norm(dim=1)).max())
+        if error > tolerance and length > 1:
+            runs.return_to(*before)
+            length //= 2
+            if length < SHORT_WINDOW and made < epoch:
+                made = -settings.epochs
+            continue
+        state = [moved, power[:, 1, 0] * position + power[:, 1, 1] * velocity + total[:, 1] * mean, later + h * moved]
+        trace += losses
+        epoch += length
+        length = _longer(epoch, length, min(2.0, max(0.5, 0.8 * math.sqrt(tolerance / max(error, 1e-12)))))
+        progress("left-out runs", epoch, settings.epochs)
+    runs.difference = differences(state[0])
 
 
 def _to_contrasts(difference: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
@@ -186,38 +216,13 @@ def _to_contrasts(difference: torch.Tensor, basis: torch.Tensor) -> torch.Tensor
     return torch.einsum("cr,ncd->nrd", basis.to(difference), difference).flatten(1)
 
 
-def _diagonalise(
-    design: Design, windows: list[_Window], basis: torch.Tensor, weight_decay: float, dtype: torch.dtype
-) -> _Segment:
-    epochs = windows[-1].stop - windows[0].start
-    mean = torch.zeros_like(windows[0].probabilities, dtype=torch.float64)
-    for window in windows:
-        mean += window.probabilities * ((window.stop - window.start) / epochs)
-    matrix = ggn(design, mean, basis, dtype=dtype) / (design.rows - 1)
-    vectors = torch.linalg.eigh(matrix.to(dtype)).eigenvectors
-    return _Segment(windows, _values(design, windows, basis, weight_decay, vectors), vectors)
-
-
-def _values(
-    design: Design, windows: list[_Window], basis: torch.Tensor, weight_decay: float, vectors: torch.Tensor
-) -> list[torch.Tensor]:
-    """diag(VᵀHV) in each window, from all rows or an even sample of them: curvature fades as training goes on."""
-    count = min(design.rows, CURVATURE_ROWS)
-    picked = torch.linspace(0, design.rows - 1, count, device=vectors.device).round().long()
-    sums = [torch.zeros(len(vectors), dtype=torch.float64, device=vectors.device) for _ in windows]
-    for rows in picked.split(BLOCK_SAMPLES):
-        x = design.rows_at(rows.cpu().numpy(), vectors.dtype)
-        own = _rows_in_basis(x, vectors, basis.shape[1])
-        for window, total in zip(windows, sums, strict=True):
-            curvature = class_covariance(window.probabilities[rows].to(torch.float64), basis).to(own)
-            total += (torch.bmm(curvature, own) * own).sum(dim=(0, 1))
-    scale = design.rows / count / (design.rows - 1)
-    return [scale * total + weight_decay for total in sums]
-
-
-def _rows_in_basis(x: torch.Tensor, vectors: torch.Tensor, size: int) -> torch.Tensor:
-    """J V ``(n, R, K)`` for rows x̃ ``(n, D')``."""
-    return torch.einsum("nd,rdk->nrk", x, vectors.view(size, -1, vectors.shape[1]))
+def _eigenbasis(
+    design: Design, probabilities: torch.Tensor, basis: torch.Tensor, weight_decay: float, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eigenvalues ``(K,)`` float64 and eigenvectors ``(K, K)`` of the mean loss's Hessian in the contrasts."""
+    matrix = ggn(design, probabilities, basis, dtype=dtype) / (design.rows - 1)
+    values, vectors = torch.linalg.eigh(matrix.to(dtype))
+    return values.to(torch.float64).clamp_min(0) + weight_decay, vectors
 
 
 def _powers(values: torch.Tensor, settings: SgdSettings, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -237,42 +242,3 @@ def _powers(values: torch.Tensor, settings: SgdSettings, count: int) -> tuple[to
         total = (step @ total[:, :, None])[:, :, 0] + drive
         power = step @ power
     return power, total
-
-
-def _advance(
-    segment: _Segment,
-    state: list[torch.Tensor],
-    x: torch.Tensor,
-    targets: torch.Tensor,
-    samples: torch.Tensor,
-    basis: torch.Tensor,
-    settings: SgdSettings,
-) -> None:
-    """Carry E and its velocity ``(n, K)`` through one segment, in place."""
-    vectors, rest, size = segment.vectors, len(x) - 1, basis.shape[1]
-    dtype = vectors.dtype
-    maps = []
-    for window, values in zip(segment.windows, segment.values, strict=True):
-        power, total = _powers(values, settings, window.stop - window.start)
-        shared = (window.gradient.flatten() / rest).to(dtype) @ vectors
-        maps.append((power.to(dtype), total.to(dtype), shared))
-    for begin in range(0, len(samples), BLOCK_SAMPLES):
-        block = slice(begin, begin + BLOCK_SAMPLES)
-        rows = samples[block]
-        position, velocity = (carried[block] @ vectors for carried in state)
-        own = _rows_in_basis(x[rows].to(dtype), vectors, size)
-        for window, (power, total, shared) in zip(segment.windows, maps, strict=True):
-            p = window.probabilities[rows].to(torch.float64)
-            residual = (p @ basis - basis[targets[rows]]).to(dtype)
-            curvature = class_covariance(p, basis).to(dtype)
-            here = torch.einsum("nrk,nk->nr", own, position)
-            middle = here
-            for _ in range(2):  # the second time with J_iE_i at the middle of the window
-                pull = residual + torch.einsum("nrs,ns->nr", curvature, middle)
-                drive = shared - torch.einsum("nrk,nr->nk", own, pull) / rest
-                moved = power[:, 0, 0] * position + power[:, 0, 1] * velocity + total[:, 0] * drive
-                middle = (here + torch.einsum("nrk,nk->nr", own, moved)) / 2
-            velocity = power[:, 1, 0] * position + power[:, 1, 1] * velocity + total[:, 1] * drive
-            position = moved
-        state[0][block] = position @ vectors.T
-        state[1][block] = velocity @ vectors.T

@@ -44,21 +44,30 @@ def _settings(method: str) -> dict:
     return {name: UNCONVERGED[name] for name in keep}
 
 
-def test_more_segments_come_closer(monkeypatch):
+def test_a_smaller_tolerance_comes_closer(monkeypatch):
     problem = blobs(0, 300, 6, 3)
     features = problem.features * 5
     truth = score(features, problem.labels, method="retrain", **UNCONVERGED).lsi
     errors = []
-    for segments in (2, 16):
-        monkeypatch.setitem(module.trajectory.__kwdefaults__, "segments", segments)
+    for tolerance in (1.0, 0.01):
+        monkeypatch.setitem(module.trajectory.__kwdefaults__, "tolerance", tolerance)
         lsi = score(features, problem.labels, method="trajectory", **UNCONVERGED).lsi
         errors.append(np.median(np.abs(lsi / truth - 1)))
     assert errors[1] < errors[0] / 2
 
 
+def test_with_no_tolerance_every_window_is_one_epoch_and_exact(monkeypatch):
+    problem = blobs(0, 60, 5, 3)
+    options = UNCONVERGED | {"epochs": 80, "precision": "float64"}
+    truth = score(problem.features, problem.labels, method="retrain", **options)
+    monkeypatch.setitem(module.trajectory.__kwdefaults__, "tolerance", 0.0)
+    table = score(problem.features, problem.labels, method="trajectory", **options)
+    np.testing.assert_allclose(table.lsi, truth.lsi, rtol=1e-6)
+
+
 def test_says_when_true_retraining_would_be_cheaper():
     problem = blobs(3, 60, 5, 3)
-    options = UNCONVERGED | {"method": "trajectory", "epochs": 80}
+    options = UNCONVERGED | {"method": "trajectory", "epochs": 52}
     with pytest.warns(LsiWarning, match="method='retrain' is exact and cheaper here"):
         table = score(problem.features, problem.labels, samples=[4], **options)
     assert table.info["cost_against_retrain"] > 1
@@ -80,12 +89,13 @@ def test_powers_are_repeated_nesterov_steps():
     torch.testing.assert_close(jumped[:, 1], velocity)
 
 
-@pytest.mark.parametrize(("first", "epochs"), [(0, 1), (0, 50), (10, 1000), (10, 10), (3, 5)])
-def test_windows_cover_every_epoch_once(first, epochs):
-    bounds = module.window_bounds(first, epochs)
-    assert bounds[0] == first
-    assert bounds[-1] == epochs
-    assert all(later > earlier for earlier, later in zip(bounds, bounds[1:], strict=False))  # noqa: RUF007
+def test_windows_and_bases_grow_with_the_logarithm_of_the_epochs():
+    assert module.planned(50, 50) == (0, 0)
+    assert module.planned(50, 51) == (1, 1)
+    windows, bases = zip(*(module.planned(50, epochs) for epochs in (100, 1000, 10_000)), strict=True)
+    assert list(windows) == sorted(windows)
+    assert windows[2] - windows[1] < 40
+    assert bases[2] <= 9
 
 
 def test_trainings_shorter_than_the_exact_epochs_are_exact():
@@ -111,7 +121,7 @@ def test_seeds_samples_divergence_and_cancellation():
         score(problem.features, problem.labels, probe=8, **options)
 
     def cancel(stage: str, done: int, total: int) -> None:
-        if stage == "segments":
+        if stage == "left-out runs":
             raise Cancelled
 
     with pytest.raises(Cancelled):
