@@ -13,6 +13,7 @@ should it have been killed.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -22,16 +23,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lsi_engine
 from dashboard.job_state import Job, alive, job, jobs, record_of
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStatus, RunStore, write_json
 
-__all__ = ["Job", "cancel", "job", "jobs", "keep_queue", "resume", "start", "start_duplicates", "start_map"]
+__all__ = ["Job", "cancel", "estimate", "job", "jobs", "keep_queue", "resume", "start", "start_duplicates", "start_map"]
 
 #: Seconds between two looks at the queue.
 LOOK_SECONDS = 0.5
+#: Counting and measuring take a few seconds, most of it to start; more means that something hangs.
+ESTIMATE_SECONDS = 60.0
 
 
 def start(arguments: list[str], store: RunStore | None = None, *, command: str = "compute") -> str:
@@ -67,6 +71,28 @@ def at_once() -> int:
     if not (said.isdecimal() and int(said) > 0):
         raise InputError(f"LSI_RUNS_AT_ONCE is {said!r}; it must be a whole number, 1 or greater")
     return int(said)
+
+
+def estimate(arguments: list[str], store: RunStore | None = None) -> dict[str, Any]:
+    """What ``lsi compute`` with ``arguments`` would take, as ``--estimate --json`` prints it; nothing is started.
+
+    In a process of its own: measuring needs torch, which the server does without. Raises ``InputError`` with that
+    process's last words when it cannot be said.
+    """
+    kind, *rest = arguments
+    done = subprocess.run(
+        [sys.executable, "-m", "lsi_engine", "compute", kind, "--estimate", "--json", *rest],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=_environment(store or RunStore()),
+        timeout=ESTIMATE_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise InputError(said[-1].removeprefix("error: ") if said else "what it will take cannot be said")
+    return json.loads(done.stdout)
 
 
 def waiting(store: RunStore) -> list[Job]:
@@ -159,20 +185,24 @@ def _spawn(path: Path, command: str, arguments: list[str], store: RunStore) -> N
 
 def _process(arguments: list[str], store: RunStore, output: int) -> subprocess.Popen[bytes]:
     """Python with ``arguments``, in a session of its own."""
-    # The package may be a checkout that is not installed: the child must find the same one.
-    package_root = str(Path(lsi_engine.__file__).resolve().parents[1])
-    search_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
         [sys.executable, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        env=os.environ | {"LSI_CACHE": str(store.cache.resolve()), "PYTHONPATH": search_path},
+        env=_environment(store),
         start_new_session=True,
     )
     # Collects the exit status, so that a finished child does not linger as a zombie that looks alive.
     threading.Thread(target=process.wait, daemon=True).start()
     return process
+
+
+def _environment(store: RunStore) -> dict[str, str]:
+    # The package may be a checkout that is not installed: the child must find the same one.
+    package_root = str(Path(lsi_engine.__file__).resolve().parents[1])
+    search_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+    return os.environ | {"LSI_CACHE": str(store.cache.resolve()), "PYTHONPATH": search_path}
 
 
 def cancel(name: str, store: RunStore | None = None) -> None:
@@ -185,14 +215,15 @@ def cancel(name: str, store: RunStore | None = None) -> None:
     with _queue(store):
         (path / "cancel").touch()
         record = record_of(path)
-        if record is None or Run(path).status.state != "queued":
+        before = Run(path).status
+        if record is None or before.state != "queued":
             return
         if "pid" in record:
             if not alive(record["pid"], record["started"]):
                 return
             os.kill(record["pid"], signal.SIGTERM)
-        status = RunStatus(state="cancelled", message="cancelled before it began", finished=time.time())
-        write_json(path / "status.json", status)
+        ended = {"state": "cancelled", "message": "cancelled before it began", "finished": time.time()}
+        write_json(path / "status.json", before.model_copy(update=ended))
         (path / "cancel").unlink(missing_ok=True)
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lsi_engine.cli.compute import plan
 from lsi_engine.errors import InputError
+from lsi_engine.runs.checks import check_config
 from lsi_engine.runs.store import RunStore
 from lsi_engine.samples.corruption import CORRUPTIONS
 from lsi_engine.samples.rows import ENDINGS, ending
@@ -67,17 +69,39 @@ class RunRequest:
     images: str = ""
     captions: str = "all"
     instances: str = ""
+    method: str = "closed_form"
     hessian: str = "diag"
     weight_decay: float = 0.01
     feature_scaling: str = "standardize"
+    prior_precision: str = "weight_decay"
+    hidden: int = 0
+    learning_rate: float | None = None
+    epochs: int = 1000
+    seeds: int = 1
+    score_epochs: str = ""
+    rows: str = ""
+    groups: str = "none"
+    device: str = ""
     corruptions: tuple[dict[str, Any], ...] = ()
 
-    def problems(self, store: RunStore) -> list[str]:
-        """What is wrong with the request, one sentence each, naming the field; empty when it can start."""
-        found = [*self._path_problems(), *self._pattern_problems(), *self._name_problems(store)]
-        if not self.weight_decay > 0:
-            found.append("Weight decay must be above 0: without it the probe has no optimum to stand at.")
-        return [*found, *self._corruption_problems()]
+    def problems(self, store: RunStore, *, named: bool = True) -> list[str]:
+        """What is wrong with the request, one sentence each, naming the field; empty when it can start.
+
+        Without ``named`` the name does not matter: nothing is to be stored.
+        """
+        found = [*self._path_problems(), *self._pattern_problems()]
+        found += self._name_problems(store) if named else []
+        return [*found, *self._corruption_problems(), *self._setting_problems()]
+
+    def _setting_problems(self) -> list[str]:
+        """What the engine says of the settings before it sees any data."""
+        try:
+            for config in plan(self.arguments()):
+                check_config(config)
+        except InputError as error:
+            said = str(error)
+            return [said[:1].upper() + said[1:] + ("" if said.endswith(".") else ".")]
+        return []
 
     def _path_problems(self) -> list[str]:
         if self.kind in BUNDLED:
@@ -168,10 +192,11 @@ class RunRequest:
     def arguments(self) -> list[str]:
         """The arguments of ``lsi compute``; paths made absolute."""
         options = {
-            "--name": self.name.strip(),
+            "--name": self.name.strip() or "unnamed",
             "--hessian": self.hessian,
             "--weight-decay": repr(self.weight_decay),
             "--feature-scaling": self.feature_scaling,
+            **self._method_options(),
         }
         if self.kind in SPLITS:
             options["--split"] = self.split or SPLITS[self.kind][0]
@@ -194,6 +219,25 @@ class RunRequest:
             given += ["--corrupt", json.dumps(step)]
         return [self.kind, *given, *([] if self.kind in BUNDLED else ["--", str(_resolved(self.path))])]
 
+    def _method_options(self) -> dict[str, str]:
+        """Options of the method that are not at their defaults, so that a stored command reads well."""
+        options = {
+            "--prior-precision": self.prior_precision.strip().removeprefix("weight_decay"),
+            "--device": self.device.strip(),
+            "--rows": _share(self.rows.strip()),
+            "--epochs": "" if self.epochs == 1000 else str(self.epochs),
+            "--seeds": "" if self.seeds == 1 else str(self.seeds),
+            "--learning-rate": "" if self.learning_rate is None else repr(self.learning_rate),
+        }
+        if self.kind != "pairs":
+            options |= {
+                "--method": self.method.removeprefix("closed_form"),
+                "--hidden": str(self.hidden) if self.hidden else "",
+                "--score-epochs": self.score_epochs.strip(),
+                "--groups": self.groups.removeprefix("none"),
+            }
+        return {name: value for name, value in options.items() if value}
+
     def _text_options(self) -> dict[str, str]:
         """Options of texts and tables that are filled in."""
         options = {}
@@ -212,6 +256,14 @@ class RunRequest:
 
 def _option(name: str, value: str) -> list[str]:
     return [f"{name}={value}"] if value.startswith("-") else [name, value]
+
+
+def _share(text: str) -> str:
+    """``5 %`` as the share ``0.05`` that the command line reads; anything else as it is."""
+    try:
+        return repr(float(text.removesuffix("%")) / 100) if text.endswith("%") else text
+    except ValueError:
+        return text
 
 
 def _resolved(text: str) -> Path:

@@ -46,7 +46,7 @@ def count(value: int) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration as a person says it: ``3.3 s``, ``2 min 5 s``, ``1 h 20 min``."""
+    """A duration as a person says it: ``3.3 s``, ``2 min 5 s``, ``1 h 20 min``, ``12 days``."""
     if value < 10:
         return f"{value:.1f} s"
     whole = round(value)
@@ -54,4 +54,6 @@ def seconds(value: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
+    if whole >= 48 * 3600:
+        return f"{count(whole // 86400)} days"
     return f"{whole // 3600} h {whole % 3600 // 60} min"

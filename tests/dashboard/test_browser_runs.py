@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -61,17 +62,29 @@ def test_a_running_run_is_cancelled_from_the_page(served: Served, page: Page, tm
     file = features(tmp_path / "long.npz", 12_000, 200)
     visit(page, f"{served.address}/runs")
     choose_feature_file(page, file)
-    page.get_by_text("Settings", exact=True).click()
+    page.get_by_role("button", name="What will it take?").click()
+    cost = page.locator(".st-key-run_cost")
+    expect(cost.get_by_text("12,000 samples, 200 features, 10 classes")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_text(re.compile("Closed form: about .*retraining: about .* on this machine"))).to_be_visible()
+    page.get_by_text("More settings", exact=True).click()
     hessian = page.get_by_role("combobox", name="Hessian")
     # By keyboard: the list of a page that is still settling may be drawn again under the pointer.
     hessian.fill("full")
     hessian.press("Enter")
     expect(hessian).to_have_value("full")
     start(page, "long")
+    expect(page.get_by_text("Going on now")).to_be_visible()
+    settled(page)
+    start(page, "next")
+    waits = page.locator(".st-key-job_next")
+    expect(waits.get_by_text("Waiting for its turn")).to_be_visible()
+    waits.get_by_role("button", name="Cancel", exact=True).click()
+    expect(waits).to_have_count(0)
+    assert status(served, "next")["state"] == "cancelled"
     page.get_by_role("button", name="Cancel", exact=True).click(timeout=PATIENT)
     expect(page.get_by_text("Going on now")).to_be_hidden(timeout=PATIENT)
     assert status(served, "long")["state"] == "cancelled"
-    expect(page.get_by_text("long cancelled:")).to_be_visible()
+    expect(page.get_by_text("next cancelled:")).to_be_visible()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
 
 
