@@ -7,12 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit browser bench clean
+.PHONY: help demo test lint types bench docs clean
 
 help:
 	@echo "make demo          set up, score the bundled digits, open the dashboard (PORT=8501 HEADLESS=1)"
 	@echo "make test          lint, format, types, unit, property and browser tests"
 	@echo "make bench         print the benchmarks' ratios"
+	@echo "make docs          the API reference, from the docstrings, in build/api"
 
 # A stamp a requirements file: pip runs again only when the list changes.
 $(VENV)/.installed: requirements.txt pyproject.toml
@@ -44,6 +45,9 @@ types: $(VENV)/.test-installed
 
 bench: $(VENV)/.test-installed
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.test-installed
+	$(BIN)/python -m docs.api build/api
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
