@@ -153,14 +153,14 @@ def _queue(store: RunStore) -> Iterator[None]:
         yield
 
 
-def start_map(run: Run, store: RunStore | None = None) -> None:
+def start_map(run: Run, store: RunStore | None = None, *, kind: str = "umap") -> None:
     """Start ``lsi map`` on a finished run; ``job(run.path / "map")`` says where it stands. Nothing if it is going."""
     from lsi_engine.runs.projection import map_folder
 
     folder = map_folder(run)
     if not (folder.is_dir() and job(folder).active):
         folder.mkdir(exist_ok=True)
-        _spawn(folder, "map", ["--kind", "umap", "--", run.name], store or RunStore())
+        _spawn(folder, "map", ["--kind", kind, "--", run.name], store or RunStore())
 
 
 def start_duplicates(run: Run, store: RunStore | None = None) -> None:

@@ -1,8 +1,9 @@
 """The map of a run: its points over HTTP, and the component that draws them.
 
-``/points/{run}/{what}`` serves raw little-endian numbers, one or two a sample in the run's order: ``pca`` and ``umap``
+``/points/{run}/{map}/{what}`` serves raw little-endian numbers, one or two a drawn sample in the run's order: ``place``
 (float32 x, y in 0..1), ``ids`` (text, one a line), and what points are coloured by (uint16, a place in a palette).
-A million points are 8 MB once and stay in the browser; a rerun of the page sends a bit a point at most.
+At most ``MOST_DRAWN`` points are sent, once, and stay in the browser; a rerun of the page sends a bit a point. Areas
+that a reader draws are looked up among all points, here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 from dashboard import theme
 from dashboard.components.assets import text_of
 from dashboard.components.media import image_url
-from dashboard.data import RunData
+from dashboard.data import RunData, coordinates
 from dashboard.state import DECISIONS, Lasso
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
@@ -35,6 +36,8 @@ from lsi_engine.runs.store import Run, RunStore
 
 #: What points can be coloured by, and its name on screen.
 COLOURS = {"lsi": "LSI", "label": "Label", "suspicion": "Suspicion", "decision": "Decision"}
+#: Points that are sent and drawn: 100 000 are 1 MB, and a browser without a graphics card still keeps up.
+MOST_DRAWN = 100_000
 #: Steps of a score's colour scale.
 STEPS = 256
 _DECISION_COLOURS = (theme.NEUTRAL, *theme.OKABE_ITO[:2], theme.OKABE_ITO[2], theme.OKABE_ITO[6])
@@ -43,31 +46,46 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy":
 
 def point_routes() -> list[BaseRoute]:
     """The routes that the application mounts beside Streamlit's own."""
-    return [Route("/points/{run}/{what}", _serve, methods=["GET"])]
+    return [Route("/points/{run}/{kind}/{what}", _serve, methods=["GET"])]
 
 
 async def _serve(request: Request) -> Response:
     if not is_host_allowed(request.headers.get("host")):
         return PlainTextResponse("this host name is not served here", 403)
-    found = await asyncio.to_thread(_content, request.path_params["run"], request.path_params["what"])
+    wanted = request.path_params
+    found = await asyncio.to_thread(_content, wanted["run"], wanted["kind"], wanted["what"])
     if found is None:
         return PlainTextResponse("no such points", 404, _HEADERS)
     keep = "private, max-age=31536000, immutable" if "v" in request.query_params else "private, no-cache"
     return Response(found, media_type="application/octet-stream", headers=_HEADERS | {"Cache-Control": keep})
 
 
-def _content(name: str, what: str) -> bytes | None:
+def drawn_rows(points: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Rows of ``points (N, 2)`` that are drawn: those that the map places, or ``MOST_DRAWN`` evenly spaced ones."""
+    placed = np.flatnonzero(np.isfinite(points[:, 0]))
+    if len(placed) <= MOST_DRAWN:
+        return placed
+    return placed[np.linspace(0, len(placed) - 1, MOST_DRAWN).round().astype(np.intp)]
+
+
+def _content(name: str, kind: str, what: str) -> bytes | None:
     try:
         run = RunStore().open(name)
-        if what in KINDS:
-            points = stored(run, what)
-            return None if points is None else points.astype("<f4").tobytes()
-        scores = run.scores()
+        points = stored(run, kind) if kind in KINDS else None
+        if points is None:
+            return None
+        rows = drawn_rows(points)
+        if what == "place":
+            return points[rows].astype("<f4").tobytes()
+        if what not in ("ids", *COLOURS):
+            return None
+        needed = ["sample_id", *([what] if what in ("lsi", "label", "suspicion") else [])]
+        scores = pd.read_parquet(run.path / "scores.parquet", columns=needed)
     except (InputError, OSError):
         return None
     if what == "ids":
-        return "\n".join(scores["sample_id"]).encode()
-    return codes(run, scores, what).astype("<u2").tobytes() if what in COLOURS else None
+        return "\n".join(scores["sample_id"].iloc[rows]).encode()
+    return codes(run, scores, what)[rows].astype("<u2").tobytes()
 
 
 def codes(run: Run, scores: pd.DataFrame, what: str) -> NDArray[np.integer]:
@@ -116,9 +134,12 @@ def point_map(
     ``version`` changes with the decisions.
     """
     run = data.run
-    root, stamp = f"/points/{quote(run.name)}", f"?v={run.fingerprint[:16]}"
+    root, stamp = f"/points/{quote(run.name)}/{kind}", f"?v={run.fingerprint[:16]}"
+    if shown is not None:
+        points = coordinates(data, kind)
+        shown = shown if points is None else shown[drawn_rows(points)]
     content = {
-        "points": f"{root}/{kind}{stamp}",
+        "points": f"{root}/place{stamp}",
         "ids": f"{root}/ids{stamp}",
         "codes": f"{root}/{colour}{stamp}" + (f"-{version}" if colour == "decision" else ""),
         "labels": f"{root}/label{stamp}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import streamlit as st
 from dashboard import jobs, show, words
 from dashboard.components import background
 from dashboard.components.links import open_sample
-from dashboard.components.points import COLOURS, legend, point_map
+from dashboard.components.points import COLOURS, drawn_rows, legend, point_map
 from dashboard.data import RunData, coordinates, decisions
 from dashboard.selection import current_selection
 from dashboard.state import update_view
@@ -18,6 +19,8 @@ from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import KINDS, MOST_PLACED, Kind, map_folder, project
 from lsi_engine.runs.store import RunStore
 
+#: Up to so many samples a PCA is computed when the page is opened.
+AT_ONCE = 60_000
 STAGES = {
     "features": "reading the features",
     "components": "finding the main directions",
@@ -33,11 +36,12 @@ def render() -> None:
         kind = cast(Kind, _switch("Layout", {name: name.upper() for name in KINDS}, "pca", "layout_of_map"))
         colour = _switch("Colour", COLOURS, "lsi", "colour")
         _legend(data, colour)
-    if kind == "umap" and coordinates(data, "umap") is None:
-        _compute(data)
-        return
-    if kind == "pca" and not _principal(data):
-        return
+    if coordinates(data, kind) is None:
+        if kind == "umap" or len(data.frame) > AT_ONCE:
+            _compute(data, kind)
+            return
+        if not _principal(data):
+            return
 
     def draw() -> None:
         corners = st.session_state["map"].get("lasso")
@@ -77,9 +81,7 @@ def _legend(data: RunData, colour: str) -> None:
 
 
 def _principal(data: RunData) -> bool:
-    """Compute the PCA where it is not kept yet: a matter of seconds."""
-    if coordinates(data, "pca") is not None:
-        return True
+    """Compute the PCA of a run that is small enough for it to take seconds."""
     try:
         with st.spinner("Finding the two main directions of the features …"):
             project(data.run, RunStore().cache, "pca")
@@ -89,16 +91,20 @@ def _principal(data: RunData) -> bool:
     return True
 
 
-def _compute(data: RunData) -> None:
-    """Start UMAP in the background and watch it; the page shows the map when it is there."""
+def _compute(data: RunData, kind: Kind) -> None:
+    """Start a map in the background and watch it; the page shows the map when it is there."""
     folder = map_folder(data.run)
-    with show.card("umap", "UMAP", "Computed once, in the background, and kept with the run. PCA is there meanwhile."):
+    sentence = "Computed once, in the background, and kept with the run."
+    if kind == "umap" and coordinates(data, "pca") is not None:
+        sentence += " PCA is there meanwhile."
+    with show.card("map_missing", kind.upper(), sentence):
         if background.is_going(folder):
-            background.watch(folder, "UMAP", STAGES, "map")
+            background.watch(folder, "Map", STAGES, "map")
             return
         if ended := background.problem(folder):
             st.warning(words.markdown(ended))
-        st.button("Compute the map", type="primary", key="map_start", on_click=jobs.start_map, args=(data.run,))
+        begin = functools.partial(jobs.start_map, data.run, kind=kind)
+        st.button("Compute the map", type="primary", key="map_start", on_click=begin)
 
 
 def _about(data: RunData, kind: Kind) -> None:
@@ -111,4 +117,7 @@ def _about(data: RunData, kind: Kind) -> None:
         said += (
             f" {words.count(MOST_PLACED)} evenly spaced {data.nouns[1]} are placed, {words.count(left_out)} left out."
         )
+    drawn = 0 if points is None else len(drawn_rows(points))
+    if drawn < len(data.frame) - left_out:
+        said += f" {words.count(drawn)} evenly spaced points are drawn; an area takes in all that lie in it."
     st.caption(f"{said} Drag around points to filter every page; the wheel zooms, Shift-drag moves, a click opens.")

@@ -14,6 +14,7 @@ from dashboard.components.neighbours import missing_features, near_duplicates, n
 from dashboard.components.pair_panel import pair_facts, pair_picture
 from dashboard.components.probabilities import probability_bars
 from dashboard.components.ranking import percentile, ranked, rankings
+from dashboard.components.row_panel import row_panel
 from dashboard.components.text_panel import text_panel
 from dashboard.components.viewer import viewer
 from dashboard.data import RunData
@@ -121,7 +122,7 @@ def _picture(selection: Selection, row: int) -> None:
         elif "text" in selection.frame:
             text_panel(data, row, sample)
         else:
-            st.info("This run scores features: there is nothing to look at but the numbers.")
+            row_panel(data, row)
 
 
 def _facts(selection: Selection, row: int) -> None:

@@ -27,6 +27,8 @@ MOST_PLACED = 50_000
 #: Principal components that UMAP measures distances in.
 COMPONENTS = 50
 NEIGHBOURS = 15
+#: Rows that are projected at a time: 32 MB of 512 columns.
+BLOCK_ROWS = 16_384
 EPOCHS = 200
 
 
@@ -56,7 +58,7 @@ def project(run: Run, cache: Path, kind: Kind, progress: Progress = silent) -> N
     features = features_of(run, cache)
     progress("features", 1, 1)
     if kind == "pca":
-        placed = _principal(features, 2, progress)
+        placed = _principal(features, 2, progress)[:, :2]
     else:
         rows = placed_rows(len(features))
         placed = np.full((len(features), 2), np.nan, dtype=np.float32)
@@ -75,19 +77,27 @@ def placed_rows(samples: int) -> NDArray[np.intp]:
 
 
 def _principal(features: NDArray[np.floating], components: int, progress: Progress) -> NDArray[np.float32]:
+    """``(N, components)`` of all rows, along directions found in the rows of :func:`placed_rows`.
+
+    Rows are read a block at a time, so that a memory-mapped matrix of any length will do.
+    """
     from sklearn.decomposition import PCA
 
-    progress("components", 0, 1)
-    points = np.array(features, dtype=np.float32)
-    points -= points.mean(axis=0)
-    scale = points.std(axis=0)
-    points /= np.where(scale > 0, scale, 1)
+    progress("components", 0, len(features))
+    points = np.array(features[placed_rows(len(features))], dtype=np.float32)
+    mean, scale = points.mean(axis=0), points.std(axis=0)
+    scale = np.where(scale > 0, scale, 1)
+    points -= mean
+    points /= scale
     wanted = min(components, *points.shape)
-    found = PCA(wanted, svd_solver="auto", random_state=0).fit_transform(points)
-    progress("components", 1, 1)
-    if wanted < 2:
-        found = np.column_stack([found, np.zeros(len(found))])
-    return found.astype(np.float32)
+    method = PCA(wanted, svd_solver="auto", random_state=0).fit(points)
+    found = np.zeros((len(features), max(wanted, 2)), dtype=np.float32)
+    for start in range(0, len(features), BLOCK_ROWS):
+        rows = slice(start, min(start + BLOCK_ROWS, len(features)))
+        block = (np.asarray(features[rows], dtype=np.float32) - mean) / scale
+        found[rows, :wanted] = method.transform(block)
+        progress("components", rows.stop, len(features))
+    return found
 
 
 def _umap(points: NDArray[np.float32], progress: Progress) -> NDArray[np.float32]:

@@ -99,3 +99,13 @@ def _all_features(run: Run, cache: Path) -> NDArray[np.floating]:
     from lsi_engine.features.cache import load as load_features
 
     return load_features(run.samples(), key, cache)
+
+
+def feature_names(run: Run) -> tuple[str, ...] | None:
+    """Names of the columns of :func:`features_of`, where the run scored the columns of a table.
+
+    Raises ``InputError`` when the table is gone.
+    """
+    if run.modality != "features" or run.provenance["extractor_key"] is not None:
+        return None
+    return open_source(run.config.source).feature_names

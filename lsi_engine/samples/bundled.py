@@ -62,7 +62,12 @@ def breast_cancer() -> SampleSet:
         dtype="str",
     )
     return SampleSet(
-        "breast-cancer", "features", table, {"kind": "breast_cancer"}, features=bundle.data.astype(np.float32)
+        "breast-cancer",
+        "features",
+        table,
+        {"kind": "breast_cancer"},
+        features=bundle.data.astype(np.float32),
+        feature_names=tuple(str(name) for name in bundle.feature_names),
     )
 
 

@@ -76,11 +76,13 @@ def feature_samples(
     *,
     skipped: Sequence[tuple[str, str]] = (),
     positions: Sequence[int] | None = None,
+    feature_names: Sequence[str] | None = None,
 ) -> SampleSet:
     """Samples that are rows of ``features (N, D)``; those with a reason or without a label are skipped by their place.
 
     ``columns`` holds ``sample_id``, ``name``, ``label`` and what else the sample table is to have, each ``(N,)``,
-    ``positions`` the rows' numbers in the source, and ``skipped`` what was left out before.
+    ``positions`` the rows' numbers in the source, ``feature_names`` those of the D columns, and ``skipped`` what was
+    left out before.
     """
     table = pd.DataFrame(columns, dtype="str")
     if "true_label" in table:
@@ -92,7 +94,8 @@ def feature_samples(
     kept = np.ones(len(table), dtype=bool)
     kept[list(reasons)] = False
     refused = [(places[row], reason) for row, reason in sorted(reasons.items())]
-    everything = SampleSet(name, "features", table, source, features=features)
+    named = None if feature_names is None else tuple(feature_names)
+    everything = SampleSet(name, "features", table, source, features=features, feature_names=named)
     samples = everything.keep(kept, skipped_table([*skipped, *refused]))
     samples.require_two_classes()
     return samples

@@ -63,6 +63,8 @@ class SampleSet:
         One row for each item that could not be used: ``item`` (str), ``reason`` (str).
     features
         ``(N, D)`` floats when the source is already a feature matrix, else ``None``.
+    feature_names
+        ``D`` names of the features' columns, where the source has any.
     """
 
     name: str
@@ -71,6 +73,7 @@ class SampleSet:
     source: dict[str, Any]
     skipped: pd.DataFrame = field(default_factory=skipped_table)
     features: NDArray[np.floating] | None = None
+    feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         missing = [column for column in REQUIRED_COLUMNS if column not in self.table]

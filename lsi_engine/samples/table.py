@@ -103,6 +103,7 @@ def table(path: str | Path, *, label_column: str | None = None, progress: Progre
         reasons,
         skipped=[*listed, *rows.skipped],
         positions=rows.positions,
+        feature_names=list(numbers),
     )
 
 

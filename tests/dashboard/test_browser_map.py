@@ -51,9 +51,9 @@ def test_a_lasso_filters_and_its_chip_clears_it(served: Served, page: Page) -> N
 def test_points_are_served_by_run_and_nothing_else(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/map?run=digits")
     expect(page.locator(".map")).to_have_attribute("data-ready", "1797")
-    answer = page.request.get(f"{served.address}/points/digits/pca")
+    answer = page.request.get(f"{served.address}/points/digits/pca/place")
     np.testing.assert_array_equal(
         np.frombuffer(answer.body(), "<f4").reshape(-1, 2), stored(RunStore(served.cache).open("digits"), "pca")
     )
-    for wrong in ("digits/umap", "digits/nothing", "nope/ids", "..%2F..%2Fetc/ids"):
+    for wrong in ("digits/umap/place", "digits/pca/nothing", "nope/pca/ids", "..%2F..%2Fetc/pca/ids"):
         assert page.request.get(f"{served.address}/points/{wrong}").status in (400, 404)
