@@ -48,11 +48,14 @@ def _chart(
     return _make()
 
 
+def resamples_of(data: RunData) -> int:
+    """Bootstrap resamples behind the intervals: one costs time in proportion to N, and a large run's are narrow."""
+    return 1000 if len(data.frame) <= 100_000 else 200
+
+
 def evaluation_of(data: RunData) -> Evaluation:
     """Detection of the run's known corruption, with bootstrap intervals."""
-    # A resample costs time in proportion to N; a large run's intervals are narrow and need fewer.
-    resamples = 1000 if len(data.frame) <= 100_000 else 200
-    return _evaluation(data.run.fingerprint, resamples, data)
+    return _evaluation(data.run.fingerprint, resamples_of(data), data)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Resampling for the intervals …")

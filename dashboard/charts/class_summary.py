@@ -77,3 +77,25 @@ def ranking_sentence(summary: pd.DataFrame) -> str:
     ratio = first["median"] / second["median"]
     times = f"about {words.number(ratio, 2)}×" if ratio < 100 else "more than 100×"
     return f"{first['label']} carries {times} the information of {second['label']} (medians), the next class."
+
+
+def reading(summary: pd.DataFrame, many: str) -> str:
+    """What the ranking means, in plain words: the highest class against the lowest, and what else may raise a class."""
+    if len(summary) < 2:
+        return ""
+    lowest, highest = summary.iloc[0], summary.iloc[-1]
+    if highest["low"] <= lowest["high"]:
+        return f"With this many {many} no class can be told from another: all intervals of the medians overlap."
+    if lowest["median"] <= 0:
+        return f"Half of the {many} labelled {lowest['label']} say nothing that the others do not already say."
+    ratio = highest["median"] / lowest["median"]
+    times = f"about {words.number(ratio, 2)}×" if ratio < 100 else "more than 100×"
+    said = (
+        f"One of the {many} labelled {highest['label']} typically carries {times} the information of one labelled "
+        f"{lowest['label']}: the model finds {highest['label']} harder to learn from the other {many}. Such "
+        f"{many} can be more varied, rarer, or less reliably labelled."
+    )
+    doubted = summary.assign(share=summary.get("suspected", 0) / summary["n"]).sort_values("share").iloc[-1]
+    if doubted["share"] >= 0.05:
+        said += f" Most doubted are the labels {doubted['label']}: {doubted['share']:.0%} of them."
+    return said

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from dashboard import show, words
 from dashboard.charts.chart import Chart
-from dashboard.charts.class_summary import ranking_sentence
+from dashboard.charts.class_summary import ranking_sentence, reading
+from dashboard.charts.sweep import class_shift
 from dashboard.charts.violins import MOST_RIDGES, MOST_VIOLINS, by_class
+from dashboard.components.gallery import Group, Section, gallery
+from dashboard.components.links import open_sample
 from dashboard.components.pair_panel import no_classes
+from dashboard.data import sweep
 from dashboard.selection import DOUBT, Selection, current_selection
 from dashboard.summaries import chart_of, summary_of
 
+#: Tiles of a class at each end.
+STRIP = 6
 #: Rows of quantile dots on screen at once.
 MOST_DOTS = 60
 
@@ -28,7 +35,10 @@ def render() -> None:
     with show.card("violins", "Information by class", _sentence(selection, summary)):
         _figure(selection, summary)
     with show.card("ranking", "Ranking", "Highest median first. Intervals: 95 % bootstrap of the median."):
+        st.markdown(words.markdown(reading(summary, selection.data.nouns[1])))
         _table(selection, summary)
+    _ends(selection, summary)
+    _shift(selection)
 
 
 def _sentence(selection: Selection, summary: pd.DataFrame) -> str:
@@ -77,6 +87,47 @@ def _searched(summary: pd.DataFrame) -> pd.DataFrame:
             )
             found = found.tail(MOST_DOTS) if end == "highest" else found.head(MOST_DOTS)
     return found.reset_index(drop=True)
+
+
+def _ends(selection: Selection, summary: pd.DataFrame) -> None:
+    """What is typical and what is unusual of one class: its ends as a strip each, the class chosen from the ranking."""
+    data = selection.data
+    ranked = summary["label"].iloc[::-1].tolist()
+    sentence = "What the others of the class already say, and what nothing else says. Click to open."
+    with show.card("ends", "Typical and unusual", sentence):
+        if st.session_state.get("class_ends") not in ranked:
+            st.session_state.pop("class_ends", None)
+        chosen = st.selectbox("Class", ranked, key="class_ends", width=280)
+        members = np.flatnonzero(selection.mask_any_lsi & (selection.codes == data.classes.index(chosen)))
+        rising = members[np.argsort(selection.lsi[members], kind="stable")]
+        # A class with few samples is split in two, so that no sample appears at both ends.
+        low, high = rising[: min(STRIP, -(-len(rising) // 2))], rising[::-1][: min(STRIP, len(rising) // 2)]
+        groups = [Group(low, "Typical: lowest LSI", STRIP), Group(high, "Unusual: highest LSI", STRIP)]
+        event = gallery(
+            data,
+            selection.frame,
+            [Section(groups, chosen, data.colours[chosen], f"{words.count(len(rising))} {data.nouns[1]}")],
+            key="class_ends_tiles",
+            tile_pixels=96,
+            framed=False,
+        )
+        if event.opened:
+            open_sample(event.opened)
+
+
+def _shift(selection: Selection) -> None:
+    """How the classes move with a corruption that other runs on the same data have more or less of."""
+    found = sweep(selection.data)
+    if found is None:
+        return
+    setting = found.setting.replace("_", " ")
+    with show.card(
+        "class_sweep",
+        f"The same classes by {setting}",
+        f"Median LSI, bars from quartile to quartile, over {len(found.runs)} runs that differ in {setting} alone: "
+        f"{', '.join(found.runs.values())}. Every sample counts, whatever the filters.",
+    ):
+        show.figure(class_shift(found.table, found.setting, selection.data.colours), "class_sweep")
 
 
 def _table(selection: Selection, summary: pd.DataFrame) -> None:

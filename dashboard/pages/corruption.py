@@ -11,7 +11,7 @@ from dashboard.charts.groups import Group, compare_groups
 from dashboard.charts.sweep import class_shift
 from dashboard.data import RunData, clean_twin, corrupted_runs, current_run, sweep, switch_run
 from dashboard.state import current_view
-from dashboard.summaries import evaluation_of
+from dashboard.summaries import evaluation_of, resamples_of
 
 #: Column, its name on screen, whether its axis is logarithmic.
 _AXES = (("lsi", "LSI", True), ("suspicion", "Suspicion", False))
@@ -52,7 +52,10 @@ def render() -> None:
     ):
         show.figure(precision_at(result.table()), "precision")
     _distributions(data)
-    with show.card("numbers", "All numbers", "Intervals: 95 % percentile bootstrap over samples."):
+    resamples = resamples_of(data)
+    fewer = ", fewer than the usual 1,000 because the run is large" if resamples < 1000 else ""
+    sentence = f"Intervals: 95 % percentile bootstrap, {words.count(resamples)} resamples of the {many}{fewer}."
+    with show.card("numbers", "All numbers", sentence):
         _table(result.table())
 
 

@@ -17,6 +17,8 @@ Modality = Literal["image", "text", "pairs", "features"]
 
 #: Columns of ``SampleSet.skipped``.
 SKIPPED_COLUMNS = ("item", "reason")
+#: With more classes than this, each must have two samples on average: an id or a measure is no label.
+MOST_SINGLE_CLASSES = 50
 #: The columns every table has, all of them strings, none missing.
 REQUIRED_COLUMNS = ("sample_id", "label", "name")
 
@@ -120,6 +122,11 @@ class SampleSet:
         # A pair is told apart from the other pairs, and need not have a label.
         what, least = ("group", 3) if self.modality == "pairs" else ("label", 2)
         classes = self.table[what].unique()
+        if len(classes) > MOST_SINGLE_CLASSES and 2 * len(classes) > len(self) and what == "label":
+            raise InputError(
+                f"{self.name}: {len(classes):,} different labels on {len(self):,} samples, such as {classes[0]!r} and "
+                f"{classes[1]!r}: is that the column of the labels? A class needs several samples to be learnt from."
+            )
         if len(classes) >= least:
             return
         found = f"all {len(self)} samples are of class {classes[0]!r}" if len(classes) else "no usable sample"

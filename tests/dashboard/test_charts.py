@@ -15,7 +15,7 @@ from sklearn.metrics import auc
 
 from dashboard import words
 from dashboard.charts.chart import log_scores, log_ticks, thinned
-from dashboard.charts.class_summary import class_summary, median_interval, ranking_sentence
+from dashboard.charts.class_summary import class_summary, median_interval, ranking_sentence, reading
 from dashboard.charts.detection import detection_curve, precision_at
 from dashboard.charts.ecdf import ecdf, top_share
 from dashboard.charts.groups import Group, compare_groups
@@ -182,6 +182,20 @@ def test_the_ranking_in_words() -> None:
     )
     assert "cannot be told apart" in ranking_sentence(class_summary(scores, np.arange(800) % 2, ["a", "b"]))
     assert ranking_sentence(summary.head(1)) == ""
+
+
+def test_the_ranking_is_read_out_in_plain_words() -> None:
+    random = np.random.default_rng(0)
+    codes = np.repeat([0, 1, 2], 200)
+    scores = np.array([0.01, 0.05, 0.25])[codes] * random.lognormal(0, 0.2, 600)
+    doubtful = (codes == 2) & (np.arange(600) % 4 == 0)
+    said = reading(class_summary(scores, codes, ["normal", "bacterial", "viral"], doubtful=doubtful), "films")
+    assert "films labelled viral typically carries about 2" in said
+    assert "viral harder to learn from the other films" in said
+    assert said.endswith("Most doubted are the labels viral: 25% of them.")
+    alike = class_summary(scores, np.arange(600) % 2, ["a", "b"])
+    assert "no class can be told from another" in reading(alike, "films")
+    assert reading(alike.head(1), "films") == ""
 
 
 def test_the_binned_density_is_a_kernel_density() -> None:

@@ -113,3 +113,12 @@ def test_the_demo_says_what_is_planted_and_is_always_the_same() -> None:
     assert frame["planted"].str.startswith("ambiguous").sum() == 24
     pd.testing.assert_frame_equal(open_source(samples.source).table, frame)
     assert "synthetic" in samples.name
+
+
+def test_a_column_of_ids_is_refused_as_labels(tmp_path: Path) -> None:
+    file = tmp_path / "measures.csv"
+    file.write_text("a,b,patient\n" + "".join(f"{n},{n * n % 7},p{n // 2 * 2 + n % 2}\n" for n in range(200)))
+    with pytest.raises(InputError, match=r"200 different labels on 200 samples, such as 'p0' and 'p1'"):
+        table(file, label_column="patient")
+    file.write_text("a,b,kind\n" + "".join(f"{n},{n * n % 7},k{n % 100}\n" for n in range(200)))
+    assert table(file, label_column="kind").table["label"].nunique() == 100
