@@ -12,6 +12,7 @@ from dashboard.charts.groups import Group, compare_groups
 from dashboard.components.gallery import Group as Tiles
 from dashboard.components.gallery import Section, gallery
 from dashboard.components.links import open_sample
+from dashboard.components.pair_panel import no_classes
 from dashboard.data import RunData, clean_twin, complete_runs, current_run, frame_with_decisions, open_run
 from lsi_engine.errors import InputError
 from lsi_engine.runs.comparison import Comparison, compare, corrupted_rows, difficulty
@@ -112,9 +113,11 @@ def _moved(data: RunData, joined: Comparison, second: str, measure: str) -> None
     with left, show.card("shift", "Who moved", sentence):
         show.figure(shift_scatter(shifts, first, second, marked=marked, noun=many), "shift")
     sentence = f"Open circle: {first}; filled: {second}. Classes as labelled in {first}; hover for the factor."
-    with right, show.card("class_shift", "Classes that moved", sentence):
-        table = joined.class_shift(first, second, measure)
-        show.figure(class_shift(table, first, second, data.colours, measure=measure), "class_shift")
+    with right:
+        if not no_classes(data):
+            with show.card("class_shift", "Classes that moved", sentence):
+                table = joined.class_shift(first, second, measure)
+                show.figure(class_shift(table, first, second, data.colours, measure=measure), "class_shift")
     with show.card("moved", "Moved most", f"Percentiles by {NAMES[measure]} among the shared {many}. Click to open."):
         rows = data.position.get_indexer(pd.Index(shifts["sample_id"].head(TILES)))
         tiles = [Section([Tiles(np.asarray(rows), columns=TILES)])]

@@ -30,6 +30,8 @@ METHODS: tuple[Method, ...] = ("closed_form", "trajectory", "retrain")
 NEWTON_STEPS, HESSIAN_PRODUCTS, PRECONDITIONERS = 8, 30, 1
 #: Products within a method run at this share of the rate of a large square one (measured on digits, films, CIFAR-10).
 IN_PLACE = 0.6
+#: What small data take anyway (seconds).
+FIXED_SECONDS = 0.3
 #: A symmetric eigendecomposition takes 9 K³ operations, at this share of the rate of a matrix product.
 EIGEN_RATE = 0.2
 
@@ -128,7 +130,8 @@ def _cost(count: Callable[[Task, torch.device], tuple[float, Arithmetic]], task:
         require_memory(needed, device, "this method", "Choose another, or hessian 'kron' or 'auto'")
     except InputError as error:
         return Cost(float("nan"), float("nan"), free_memory(device), str(error))
-    return Cost(arithmetic.seconds(speed or measured_speed(task.device)), needed, free_memory(device))
+    seconds = FIXED_SECONDS + arithmetic.seconds(speed or measured_speed(task.device))
+    return Cost(seconds, needed, free_memory(device))
 
 
 @cache

@@ -129,13 +129,17 @@ def difficulty(runs: Sequence[Run]) -> pd.DataFrame:
     """Runs of any datasets on one axis: quantiles of LSI, and what decides whether they may be compared.
 
     Columns ``run, dataset, samples, classes, p5, p25, p50, p75, p95`` (nats), ``information`` (the sum over samples),
-    ``accuracy`` (of the probe trained without the sample), ``settings`` (features, scaling and weight decay: equal
+    ``accuracy`` (of the probe trained without the sample; of pairs, how many prefer each other to all others),
+    ``settings`` (features, scaling and weight decay: equal
     settings compare) and ``reliability``.
     """
     rows = []
     for run in runs:
         scores, facts = run.scores(), run.provenance
-        right = scores["loo_predicted_label"].astype("str") == scores["label"].astype("str")
+        if run.modality == "pairs":
+            right = scores["margin"] > 0  # image and caption prefer each other to everybody else
+        else:
+            right = scores["loo_predicted_label"].astype("str") == scores["label"].astype("str")
         values = np.quantile(scores["lsi"], QUANTILES)
         rows.append(
             {"run": run.name, "dataset": facts.get("dataset", ""), "samples": len(scores), "classes": len(run.classes)}
@@ -149,7 +153,9 @@ def difficulty(runs: Sequence[Run]) -> pd.DataFrame:
 def settings(run: Run) -> str:
     """What LSI values must share to be compared across datasets, in one line."""
     config = run.config
-    features = (config.extractor or {}).get("backbone") or (config.extractor or {}).get("kind") or "own features"
+    extractor = config.extractor or {"kind": "own features"}
+    sides = [extractor["image"], extractor["text"]] if extractor["kind"] == "pair" else [extractor]
+    features = " + ".join(str(side.get("backbone") or side.get("model") or side["kind"]) for side in sides)
     return f"{features}, {config.feature_scaling}, wd {config.weight_decay:g}, {config.hessian}"
 
 

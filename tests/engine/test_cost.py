@@ -30,7 +30,7 @@ def test_retraining_is_four_n_k_an_epoch_and_sample() -> None:
     task = Task(100_000, 511, 10, 1000, method="retrain", epochs=1000)
     products = 4 * 100_000 * 512 * 10 * 1000 * 1000 / SPEED.single
     assert products < cost(task, SPEED).seconds < 3 * products
-    assert cost(replace(task, seeds=3), SPEED).seconds == pytest.approx(3 * cost(task, SPEED).seconds)
+    assert cost(replace(task, seeds=3), SPEED).seconds == pytest.approx(3 * cost(task, SPEED).seconds, rel=1e-3)
 
 
 def test_a_diagonal_posterior_costs_more_than_the_full_one_and_a_hidden_layer_more_than_none() -> None:

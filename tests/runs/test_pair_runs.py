@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from lsi_engine.cli import app
 from lsi_engine.curation import CleaningRule, Decisions, clean
 from lsi_engine.errors import InputError
+from lsi_engine.runs.comparison import difficulty
+from lsi_engine.runs.estimate import estimate
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import RunStore
@@ -93,3 +95,17 @@ def test_standardised_pairs_are_refused(stored):
     config = stored.open("squares").config.model_copy(update={"name": "no", "feature_scaling": "standardize"})
     with pytest.raises(InputError, match="pairs are not standardised"):
         compute(config, stored)
+
+
+def test_pairs_stand_on_the_axis_of_difficulty_and_are_estimated(stored):
+    run = stored.open("squares")
+    (row,) = difficulty([run]).to_dict("records")
+    assert row["accuracy"] == pytest.approx((run.scores()["margin"] > 0).mean())
+    assert row["settings"].startswith("pixels + tfidf, unit")
+    found = estimate(run.config, stored)
+    assert (found.sizes.samples, found.features.seconds) == (48, 0.0)
+    assert list(found.costs) == ["retrain"]
+    assert found.seconds > 0
+    few = estimate(run.config.model_copy(update={"left_out": 12}), stored)
+    assert few.left_out == 12
+    assert few.seconds < found.seconds
