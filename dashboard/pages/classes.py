@@ -18,8 +18,8 @@ from dashboard.data import sweep
 from dashboard.selection import DOUBT, Selection, current_selection
 from dashboard.summaries import chart_of, summary_of
 
-#: Tiles of a class at each end.
-STRIP = 6
+#: Tiles of a class at each end, and their size (pixels): pictures are many and small, words need room.
+STRIP = {"image": (6, 96), "pairs": (6, 96), "text": (3, 200), "features": (3, 200)}
 #: Rows of quantile dots on screen at once.
 MOST_DOTS = 60
 
@@ -99,16 +99,17 @@ def _ends(selection: Selection, summary: pd.DataFrame) -> None:
             st.session_state.pop("class_ends", None)
         chosen = st.selectbox("Class", ranked, key="class_ends", width=280)
         members = np.flatnonzero(selection.mask_any_lsi & (selection.codes == data.classes.index(chosen)))
+        count, pixels = STRIP[data.run.modality]
         rising = members[np.argsort(selection.lsi[members], kind="stable")]
         # A class with few samples is split in two, so that no sample appears at both ends.
-        low, high = rising[: min(STRIP, -(-len(rising) // 2))], rising[::-1][: min(STRIP, len(rising) // 2)]
-        groups = [Group(low, "Typical: lowest LSI", STRIP), Group(high, "Unusual: highest LSI", STRIP)]
+        low, high = rising[: min(count, -(-len(rising) // 2))], rising[::-1][: min(count, len(rising) // 2)]
+        groups = [Group(low, "Typical: lowest LSI", count), Group(high, "Unusual: highest LSI", count)]
         event = gallery(
             data,
             selection.frame,
             [Section(groups, chosen, data.colours[chosen], f"{words.count(len(rising))} {data.nouns[1]}")],
             key="class_ends_tiles",
-            tile_pixels=96,
+            tile_pixels=pixels,
             framed=False,
         )
         if event.opened:

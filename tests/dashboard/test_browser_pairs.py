@@ -69,12 +69,13 @@ def test_a_wrong_caption_is_one_key_and_drops_the_pair(served: Served, page: Pag
 
 
 def test_the_form_starts_the_same_run(pairs: Path, tmp_path: Path) -> None:
-    request = RunRequest("pairs", "again", path=str(pairs / "captions.csv"), images=str(pairs), backbone="pixels")
+    given = {"path": str(pairs / "captions.csv"), "backbone": "pixels", "feature_scaling": "unit", "method": "retrain"}
+    request = RunRequest("pairs", "again", images=str(pairs), **given)
     assert request.problems(RunStore(tmp_path)) == []
     arguments = request.arguments()
     assert arguments[0] == "pairs"
     assert arguments[arguments.index("--images") + 1] == str(pairs)
-    missing = RunRequest("pairs", "again", path=str(pairs / "captions.csv"))
+    missing = RunRequest("pairs", "again", **given)
     assert missing.problems(RunStore(tmp_path)) == [
         "Folder of images: give the folder that the file names are relative to."
     ]
