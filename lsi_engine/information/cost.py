@@ -108,7 +108,7 @@ class Cost:
 
 
 def cost(task: Task, speed: Speed | None = None) -> Cost:
-    """What ``task`` will take; ``speed`` is measured here (0.3 s, once a process and device) when it is not given.
+    """What ``task`` will take; ``speed`` is measured here (half a second, once a process and device) when it is not given.
 
     The time leaves out reading the samples, extracting features and starting the program.
     """
@@ -136,14 +136,14 @@ def _cost(count: Callable[[Task, torch.device], tuple[float, Arithmetic]], task:
 
 @cache
 def measured_speed(device: str = "cpu") -> Speed:
-    """The rates of ``device``, the fastest of a few short rounds: other work on the machine disturbs them little."""
+    """The rates of ``device``: the fastest of many rounds of milliseconds, which other work disturbs little."""
     place = torch.device(device)
     rounds = {}
     for dtype in (torch.float32, torch.float64):
-        size = 4096 if place.type == "cuda" else 1024
+        size = 4096 if place.type == "cuda" else 512
         a = torch.randn(size, size, device=place, dtype=dtype)
         rounds[dtype] = 2 * size**3 / _fastest(lambda a=a: a @ a, place)  # type: ignore[misc]
-    elements = torch.randn(1 << 20, device=place) / 100
+    elements = torch.randn(1 << 18, device=place) / 100
 
     def pass_over() -> object:
         e = torch.expm1(elements)
@@ -154,7 +154,7 @@ def measured_speed(device: str = "cpu") -> Speed:
     return Speed(rounds[torch.float32], rounds[torch.float64], elements.numel() / _fastest(pass_over, place))
 
 
-def _fastest(work: Callable[[], object], place: torch.device, rounds: int = 4) -> float:
+def _fastest(work: Callable[[], object], place: torch.device, rounds: int = 32) -> float:
     seconds = []
     for _ in range(rounds):
         started = time.perf_counter()
