@@ -108,7 +108,7 @@ class Cost:
 
 
 def cost(task: Task, speed: Speed | None = None) -> Cost:
-    """What ``task`` will take; ``speed`` is measured here (half a second, once a process and device) when it is not given.
+    """What ``task`` will take; ``speed`` is measured here (half a second, once a process) when not given.
 
     The time leaves out reading the samples, extracting features and starting the program.
     """

@@ -69,7 +69,7 @@ class Estimate:
 def estimate(config: RunConfig, store: RunStore) -> Estimate:
     """Time and memory of ``config``, and of the other methods on the same data.
 
-    Counting the data takes a second or two at most, measuring this machine half a second once a process. Raises ``InputError``
+    Counting takes a second or two at most, measuring this machine half a second once a process. Raises ``InputError``
     for settings that cannot be carried out or a source that is not there.
     """
     check_config(config)
