@@ -160,7 +160,7 @@ def sweep(data: RunData) -> Sweep | None:
     return _sweep(str(data.run.path), stored)
 
 
-@st.cache_data(max_entries=12, show_spinner=False)
+@st.cache_resource(max_entries=12, show_spinner=False)
 def _sweep(folder: str, stored: tuple[tuple[str, str], ...]) -> Sweep | None:
     return sweep_of(Run(Path(folder)), RunStore())
 

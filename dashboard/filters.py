@@ -90,7 +90,7 @@ def _controls(data: RunData, view: View) -> None:
         on_change=lambda: update_view(search=state["f_search"].strip()),
     )
     _choice("Class", "f_class", data.classes, view.classes, "classes")
-    lsi = np.sort(frame["lsi"].to_numpy())
+    lsi = _ascending(data.run.fingerprint, data)
     state["f_lsi"] = _percentiles(lsi, view.lsi)
     st.slider(
         "LSI percentile",
@@ -125,6 +125,12 @@ def _controls(data: RunData, view: View) -> None:
         )
     if "split" in frame:
         _choice("Split", "f_split", list(frame["split"].cat.categories), view.split, "split")
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _ascending(fingerprint: str, _data: RunData) -> np.ndarray:
+    """``(N,)`` LSI of the whole run in order: sorting a million takes longer than the rest of the strip."""
+    return np.sort(_data.frame["lsi"].to_numpy())
 
 
 def _choice(label: str, key: str, options: list[str], chosen: tuple[str, ...], field: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import class_summary
@@ -34,6 +36,16 @@ def _summary(fingerprint: str, rows_key: str | bytes, _selection: Selection) -> 
         _selection.data.classes,
         doubtful=_selection.suspected[rows],
     )
+
+
+def ordered_lsi(selection: Selection) -> NDArray[np.float64]:
+    """``(n,)`` LSI of the selection (any LSI), ascending; sorted once for all figures and controls."""
+    return _ordered(selection.data.run.fingerprint, _rows_key(selection), selection)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _ordered(fingerprint: str, rows_key: str | bytes, _selection: Selection) -> NDArray[np.float64]:
+    return np.sort(_selection.lsi[_selection.mask_any_lsi])
 
 
 def chart_of(selection: Selection, name: str, make: Callable[[], Chart], *settings: Hashable) -> Chart:

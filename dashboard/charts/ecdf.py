@@ -27,7 +27,7 @@ def ecdf(scores: NDArray[np.floating], *, noun: str = "samples", height: int = 3
     figure = base(height)
     if not len(scores):
         return Chart(figure, pd.DataFrame({"LSI": [], "share of samples": []}), f"No {noun} to show.")
-    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    ordered = np.sort(np.asarray(scores, dtype=np.float64), kind="stable")
     shown = (len(ordered) - 1 - thinned(len(ordered), 1000))[::-1]
     logs, _ = log_scores(ordered)
     samples = (shown + 1) / len(ordered)

@@ -14,14 +14,14 @@ def rank_plot(
     scores: NDArray[np.floating], *, cut: float | None = None, noun: str = "samples", height: int = 300
 ) -> Chart:
     """``scores (N,)`` against rank on two log axes, at most 2 000 points drawn; ``cut`` draws where a score
-    lies.
+    lies. Scores that are in ascending order already are drawn in a fraction of the time.
 
     The x axis is log10 of the rank: :func:`selected_scores` turns a box that a reader drew into scores.
     """
     figure = base(height)
     if not len(scores):
         return Chart(figure, pd.DataFrame({"rank": [], "LSI": []}), f"No {noun} to show.")
-    ordered = np.sort(np.asarray(scores, dtype=np.float64))[::-1]
+    ordered = np.sort(np.asarray(scores, dtype=np.float64), kind="stable")[::-1]
     shown = thinned(len(ordered))
     logs, _ = log_scores(ordered)
     x, y = np.log10(shown + 1), logs[shown]
@@ -64,7 +64,7 @@ def rank_plot(
 def selected_scores(box: dict[str, list[float]], scores: NDArray[np.floating]) -> tuple[float, float]:
     """The range of scores between the two ranks that a box spans; from rank 1 on it is open upwards."""
     low, high = sorted(float(x) for x in box["x"][:2])
-    ordered = np.sort(np.asarray(scores, dtype=np.float64))[::-1]
+    ordered = np.sort(np.asarray(scores, dtype=np.float64), kind="stable")[::-1]
     first = int(np.clip(np.ceil(10**low), 1, len(ordered)))
     last = int(np.clip(np.floor(10**high), first, len(ordered)))
     return float(ordered[last - 1]), float("inf") if first == 1 else float(ordered[first - 1])

@@ -19,7 +19,7 @@ from dashboard.components.pair_panel import no_classes
 from dashboard.headlines import headlines
 from dashboard.selection import Selection, current_selection
 from dashboard.state import update_view
-from dashboard.summaries import chart_of, summary_of
+from dashboard.summaries import chart_of, ordered_lsi, summary_of
 
 #: Tiles in the strip of samples to look at first.
 STRIP = 9
@@ -138,20 +138,20 @@ def _most_informative(selection: Selection) -> None:
 
 
 def _ranks(selection: Selection) -> None:
-    mask, many = selection.mask_any_lsi, selection.data.nouns[1]
+    many = selection.data.nouns[1]
     limits = selection.view.lsi
     cut = limits[0] if limits and np.isinf(limits[1]) else None
 
     def choose(box: dict[str, list[float]] | None) -> None:
         if box:
-            update_view(lsi=selected_scores(box, selection.lsi[mask]))
+            update_view(lsi=selected_scores(box, ordered_lsi(selection)))
 
     with show.card("rank", "By rank", f"Where the tail ends. Drag from the left to keep the highest {many}."):
-        chart = chart_of(selection, "rank", lambda: rank_plot(selection.lsi[mask], cut=cut, noun=many), cut)
+        chart = chart_of(selection, "rank", lambda: rank_plot(ordered_lsi(selection), cut=cut, noun=many), cut)
         show.figure(chart, "rank", on_box=choose)
 
 
 def _cumulative(selection: Selection) -> None:
-    mask, many = selection.mask_any_lsi, selection.data.nouns[1]
+    many = selection.data.nouns[1]
     with show.card("ecdf", "Adding up", "The wider the gap between the curves, the fewer samples carry the rest."):
-        show.figure(chart_of(selection, "ecdf", lambda: ecdf(selection.lsi[mask], noun=many)), "ecdf")
+        show.figure(chart_of(selection, "ecdf", lambda: ecdf(ordered_lsi(selection), noun=many)), "ecdf")
