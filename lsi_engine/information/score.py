@@ -189,7 +189,7 @@ def score(
         )
         notes = [*problem.notes, *found]
         if settings != SgdSettings(weight_decay=weight_decay):
-            notes += stopped_short(problem, settings, chosen_seeds[0], table.info)
+            notes += stopped_short(problem, settings, chosen_seeds[0], table.info, progress)
     else:
         trained = trained_scores(
             problem,

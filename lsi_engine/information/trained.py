@@ -187,7 +187,9 @@ def _notes(facts: dict[str, Any]) -> list[str]:
     return notes
 
 
-def stopped_short(problem: Problem, settings: SgdSettings, seed: int, facts: dict[str, Any]) -> list[str]:
+def stopped_short(
+    problem: Problem, settings: SgdSettings, seed: int, facts: dict[str, Any], progress: Progress
+) -> list[str]:
     """Train the linear probe once with ``settings``; a note if it stops too far from its optimum.
 
     The gradient norm where it stops goes into ``facts["trained_gradient_norm"]``. Both are compared as gradients: what
@@ -196,9 +198,10 @@ def stopped_short(problem: Problem, settings: SgdSettings, seed: int, facts: dic
     objective, design = problem.objective, problem.objective.design
     theta = initial_layers([design.dimension, objective.classes], seed)[0].to(design.device, torch.float64)
     velocity = torch.zeros_like(theta)
-    for _ in range(settings.epochs):
+    for epoch in range(settings.epochs):
         _, gradient = objective.value_and_gradient(theta)
         settings.descend_(theta, velocity, gradient / objective.samples)
+        progress("training as given", epoch + 1, settings.epochs)
     left = gradient_norm(objective, theta)
     facts["trained_gradient_norm"] = left
     own = 0.0

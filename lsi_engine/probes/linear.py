@@ -89,10 +89,12 @@ class _UniformPreconditioner:
 class _SampledPreconditioner:
     """The Hessian at the current point, from a sample of the rows."""
 
-    def __init__(self, objective: SoftmaxObjective, theta: torch.Tensor, sample: SoftmaxObjective) -> None:
+    def __init__(
+        self, objective: SoftmaxObjective, theta: torch.Tensor, sample: SoftmaxObjective, progress: Progress
+    ) -> None:
         self.basis = contrasts(objective.classes, dtype=torch.float64, device=objective.design.device)
         dtype = torch.float64 if objective.samples <= PRECONDITIONER_ROWS else torch.float32
-        hessian = ggn(sample.design, sample.probabilities(theta), self.basis, dtype=dtype)
+        hessian = ggn(sample.design, sample.probabilities(theta), self.basis, dtype=dtype, progress=progress)
         hessian *= objective.samples / sample.samples
         hessian.diagonal().add_(objective.ridge)
         # It only has to resemble the Hessian, and in single precision it does so in half the time.
@@ -107,9 +109,10 @@ class _SampledPreconditioner:
 class _KroneckerPreconditioner:
     """The Kronecker-factored Hessian at the current point, where there are too many weights for a factorisation."""
 
-    def __init__(self, objective: SoftmaxObjective, theta: torch.Tensor) -> None:
+    def __init__(self, objective: SoftmaxObjective, theta: torch.Tensor, progress: Progress) -> None:
         self.basis = contrasts(objective.classes, dtype=torch.float64, device=objective.design.device)
-        self.curvature = KroneckerCurvature(objective.design, objective.probabilities(theta), self.basis)
+        probabilities = objective.probabilities(theta)
+        self.curvature = KroneckerCurvature(objective.design, probabilities, self.basis, progress=progress)
         self.ridge = objective.ridge
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -147,7 +150,7 @@ def _sample(objective: SoftmaxObjective) -> SoftmaxObjective:
 
 
 def _conjugate_gradients(
-    apply: Linear, preconditioner: Linear, gradient: torch.Tensor, tolerance: float, limit: int
+    apply: Linear, preconditioner: Linear, gradient: torch.Tensor, tolerance: float, limit: int, progress: Progress
 ) -> tuple[torch.Tensor, int]:
     """Solve H·step = −gradient to a relative residual of ``tolerance``; returns the step and the products spent."""
     step = torch.zeros_like(gradient)
@@ -157,6 +160,7 @@ def _conjugate_gradients(
     scale = (residual * solved).sum()
     target = tolerance * gradient.norm()
     for spent in range(1, limit + 1):
+        progress("fit", spent, limit)
         product = apply(direction)
         length = scale / (direction * product).sum()
         step = step + length * direction
@@ -203,8 +207,8 @@ def fit_linear_probe(
     steps = products = summed_rows = 0
     sample = _sample(objective) if reduced <= PRECONDITIONER_COLUMNS else None
     if sample is not None and start is None and _worth_a_warm_start(objective, sample, reduced):
-        theta = fit_linear_probe(sample, tolerance=WARM_TOLERANCE).theta
-        preconditioner = _SampledPreconditioner(objective, theta, sample)
+        theta = fit_linear_probe(sample, tolerance=WARM_TOLERANCE, progress=_repeating(progress, 0)).theta
+        preconditioner = _SampledPreconditioner(objective, theta, sample, _repeating(progress, 0))
         summed_rows += sample.samples
     else:
         preconditioner = _UniformPreconditioner(objective)
@@ -215,7 +219,7 @@ def fit_linear_probe(
     large = design.features.dtype not in (torch.float64, "float64") and objective.samples > PRECONDITIONER_ROWS
     product_type = torch.float32 if large else torch.float64
     while norm > threshold:
-        progress("fit", *_fit_progress(norm, first_norm, threshold))
+        report = _repeating(progress, _fit_progress(norm, first_norm, threshold))
         if steps == MAXIMUM_NEWTON_STEPS:
             raise _not_converged(norm, threshold, steps)
         forcing = max(min(0.1, (norm / max(first_norm, 1e-300)) ** 0.5), 1e-3 if large else 1e-6)
@@ -225,6 +229,7 @@ def fit_linear_probe(
             gradient,
             forcing,
             limit=200,
+            progress=report,
         )
         # Rounding leaks into the direction that the contrasts lack; the sampled preconditioner could never undo it.
         step = step - step.mean(dim=0)
@@ -239,9 +244,9 @@ def fit_linear_probe(
         worn_out = isinstance(preconditioner, _UniformPreconditioner) or spent > 4 * PATIENCE
         if spent > PATIENCE and worn_out:
             if sample is None:
-                preconditioner = _KroneckerPreconditioner(objective, theta)
+                preconditioner = _KroneckerPreconditioner(objective, theta, report)
             else:
-                preconditioner = _SampledPreconditioner(objective, theta, sample)
+                preconditioner = _SampledPreconditioner(objective, theta, sample, report)
                 summed_rows += sample.samples
     progress("fit", 100, 100)
     return LinearProbe(theta, norm, value / objective.samples, steps, products, summed_rows)
@@ -273,10 +278,15 @@ def _rms_row_norm(objective: SoftmaxObjective) -> float:
     return (total / objective.samples) ** 0.5
 
 
-def _fit_progress(norm: float, first: float, threshold: float) -> tuple[int, int]:
+def _fit_progress(norm: float, first: float, threshold: float) -> int:
     """Share of the decades between the first gradient norm and the threshold, in per cent."""
     span = math.log(max(first / threshold, 1.0 + 1e-9))
-    return min(99, max(0, round(100 * math.log(max(first / norm, 1.0)) / span))), 100
+    return min(99, max(0, round(100 * math.log(max(first / norm, 1.0)) / span)))
+
+
+def _repeating(progress: Progress, percent: int) -> Progress:
+    """Says where the fit is, whatever the part of it that asks: the work can be cancelled there, and moves only on."""
+    return lambda stage, done, total: progress("fit", percent, 100)
 
 
 def _not_converged(norm: float, threshold: float, steps: int) -> NotConverged:

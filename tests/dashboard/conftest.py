@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -56,10 +57,20 @@ def compute(cache: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="session")
 def digits_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with two finished runs: ``digits``, and ``digits-flipped`` with a tenth of the labels flipped."""
-    cache = tmp_path_factory.mktemp("digits")
-    compute(cache, "digits", "--name", "digits")
-    compute(cache, "digits", "--name", "digits-flipped", "--flip-labels", "0.1", "--seed", "0")
+    """A cache with two finished runs: ``digits``, and ``digits-flipped`` with a tenth of the labels flipped.
+
+    Made once for all workers; tests copy it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "digits-cache"
+    with Path(f"{cache}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not cache.is_dir():
+            made = cache.with_suffix(".making")
+            shutil.rmtree(made, ignore_errors=True)
+            compute(made, "digits", "--name", "digits")
+            compute(made, "digits", "--name", "digits-flipped", "--flip-labels", "0.1", "--seed", "0")
+            made.rename(cache)
     return cache
 
 
