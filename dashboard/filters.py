@@ -28,7 +28,8 @@ _COPY_CSS = """
 button { font: inherit; font-size: 14px; color: var(--st-text-color); cursor: pointer; white-space: nowrap;
   background: var(--st-secondary-background-color); border: 1px solid var(--st-border-color);
   border-radius: 999px; padding: 4px 14px; }
-button:hover, button:focus-visible { border-color: var(--st-text-color); outline: none; }
+button:hover { border-color: var(--st-text-color); }
+button:focus-visible { outline: 2px solid var(--st-link-color); outline-offset: 1px; }
 """
 
 

@@ -111,6 +111,7 @@ def apply() -> None:
         "quiet": "#a2a8b3" if is_dark() else "#5f6673",
         "page": tokens["backgroundColor"],
         "tile": "#1f2227",
+        "focus": tokens["linkColor"],
     }
     root = "".join(f"--lsi-{name}:{value};" for name, value in variables.items())
     st.html(f"<style>:root{{{root}}}\n{_css()}</style>")

@@ -118,6 +118,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   press("zoom-in", () => zoom(1.4, state.view.w / 2, state.view.h / 2));
   press("zoom-out", () => zoom(1 / 1.4, state.view.w / 2, state.view.h / 2));
   press("fit", () => { fit(true); paint(); });
+  press("png", save);
   mode(state.mode);
   over.onpointerdown = down;
   over.onpointermove = moved;
@@ -139,6 +140,21 @@ export default function ({ data, parentElement, setTriggerValue }) {
   state.watch = new ResizeObserver(() => { if (state.places) { fit(false); paint(); } });
   state.watch.observe(stage);
   return () => state.watch.disconnect();
+
+  // The points as they are seen, on the reader's background, in a file.
+  function save() {
+    const points = part("points"), picture = document.createElement("canvas"), context = picture.getContext("2d");
+    Object.assign(picture, { width: points.width, height: points.height });
+    context.fillStyle = getComputedStyle(stage).backgroundColor;
+    context.fillRect(0, 0, picture.width, picture.height);
+    for (const canvas of [points, over]) context.drawImage(canvas, 0, 0);
+    picture.toBlob((content) => {
+      const link = document.createElement("a");
+      Object.assign(link, { href: URL.createObjectURL(content), download: `${state.data.file}.png` });
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+  }
 
   function press(name, act) { part(name).onclick = () => state.places && act(); }
 
@@ -181,7 +197,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const k = 0.94 * Math.min(w, h);
       state.view = { w, h, k, x: (w - k) / 2, y: (h - k) / 2, size: count > 100_000 ? 2 : count > 10_000 ? 3 : 5 };
     }
-    Object.assign(state.view, { w, h });
+    // Another size of the window keeps what is seen in the middle.
+    const view = state.view, by = Math.min(w, h) / Math.min(view.w, view.h);
+    Object.assign(view, { x: w / 2 + (view.x - view.w / 2) * by, y: h / 2 + (view.y - view.h / 2) * by, k: view.k * by, w, h });
   }
 
   function zoom(by, x, y) {

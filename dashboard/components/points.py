@@ -112,7 +112,9 @@ def palette(data: RunData, what: str) -> list[str]:
         return [data.colours[name] for name in data.classes]
     if what == "decision":
         return list(_DECISION_COLOURS)
-    scale = sample_colorscale("Cividis" if what == "lsi" else "Plasma", np.linspace(0, 1, STEPS).tolist())
+    # The end of a scale that would sink into the page is left off: the dark one at night, the pale one by day.
+    ends = (0.3, 1.0) if theme.is_dark() else (0.0, 0.92)
+    scale = sample_colorscale("Cividis" if what == "lsi" else "Plasma", np.linspace(*ends, STEPS).tolist())
     made = [unconvert_from_RGB_255(unlabel_rgb(colour)) for colour in scale]
     return ["#" + "".join(f"{round(255 * part):02x}" for part in colour) for colour in made]
 
@@ -148,6 +150,7 @@ def point_map(
         "picture": image_url(run, "SAMPLE", "192") if run.modality == "image" else None,
         "shown": None if shown is None else base64.b64encode(np.packbits(shown).tobytes()).decode(),
         "lasso": [list(corner) for corner in lasso[1]] if lasso and lasso[0] == kind else None,
+        "file": f"{run.name}-map-{kind}-{colour}",
         "alt": f"{kind.upper()} map of {len(data.frame)} {data.nouns[1]}, coloured by {COLOURS[colour]}",
     }
     return st.components.v2.component(

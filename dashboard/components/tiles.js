@@ -53,7 +53,12 @@ function caption(tile) {
   }
   const line = element("div", "line");
   line.append(element("span", "percentile", tile.percentile));
-  if (tile.decision) line.append(element("span", "decision", `${tile.decision.icon} ${tile.decision.text}`));
+  if (tile.decision) {
+    const badge = element("span", "decision", tile.decision.icon);
+    badge.append(element("span", "word", ` ${tile.decision.text}`));
+    badge.title = tile.decision.text;
+    line.append(badge);
+  }
   made.append(labels, line);
   return made;
 }

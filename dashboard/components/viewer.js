@@ -120,7 +120,10 @@ export default function ({ data, parentElement }) {
     made.alt = pane.alt;
     made.draggable = false;
     made.onload = paint;
-    made.onerror = () => { line.textContent = "This picture cannot be opened."; };
+    made.onerror = () => {
+      made.remove();
+      missing(pane.src, line);
+    };
     made.src = pane.src;
     return made;
   }
@@ -135,12 +138,20 @@ export default function ({ data, parentElement }) {
       box.deep = deep;
       Object.assign(made, { width: deep.facts.width, height: deep.facts.height });
       paint();
-    }, () => { line.textContent = "This picture cannot be opened."; });
+    }, () => missing(pane.deep, line));
     return made;
+  }
+
+  // Why: the server says which file it could not read.
+  async function missing(src, line) {
+    line.textContent = "This picture cannot be opened.";
+    const answer = await fetch(src).catch(() => null);
+    if (answer?.status === 404) line.textContent += ` ${await answer.text()}`;
   }
 
   function size(box) {
     const picture = box.querySelector(".picture");
+    if (!picture) return [0, 0];
     return [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
   }
 

@@ -157,7 +157,7 @@ def _cleaned(
 def _counts(data: RunData, subset: CleanedSubset) -> None:
     counts = subset.counts()
     total = counts.sum()
-    with st.container(horizontal=True, gap="large", key="export_totals"):
+    with st.container(horizontal=True, gap="medium", key="export_totals"):
         for name in ("kept", "relabelled", "dropped", "final"):
             st.metric("In the file" if name == "final" else name.capitalize(), words.count(int(total[name])))
     table = counts.reset_index().rename(
@@ -206,7 +206,7 @@ def _file(data: RunData, subset: CleanedSubset, rule: CleaningRule) -> None:
     if st.session_state.get("export_written") == made_of:
         st.success(f"Written: `{target}`")
     st.caption("The same bytes from the command line:")
-    st.code(command(data.run.name, rule, chosen, target), language="bash")
+    st.code(command(data.run.name, rule, chosen, target), language=None)
     if data.run.modality == "image":
         export_folder(data, subset)
 

@@ -13,7 +13,7 @@ from dashboard.components import background
 from dashboard.components.links import open_sample
 from dashboard.components.points import COLOURS, drawn_rows, legend, point_map
 from dashboard.data import RunData, coordinates, decisions
-from dashboard.selection import current_selection
+from dashboard.selection import Selection, current_selection
 from dashboard.state import update_view
 from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import KINDS, MOST_PLACED, Kind, map_folder, project
@@ -53,6 +53,7 @@ def render() -> None:
         data, kind, colour, shown=shown, lasso=view.lasso, version=decisions(data).version(), key="map", on_lasso=draw
     )
     _about(data, kind)
+    _numbers(selection, kind)
     if result.open:
         open_sample(str(result.open))
 
@@ -105,6 +106,20 @@ def _compute(data: RunData, kind: Kind) -> None:
             st.warning(words.markdown(ended))
         begin = functools.partial(jobs.start_map, data.run, kind=kind)
         st.button("Compute the map", type="primary", key="map_start", on_click=begin)
+
+
+def _numbers(selection: Selection, kind: Kind) -> None:
+    """The points that the view shows, as a table; made when it is opened, for it may have 100 000 rows."""
+    opened = st.popover("Numbers", key="map_numbers", on_change="rerun")
+    points = coordinates(selection.data, kind)
+    if not opened.open or points is None:
+        return
+    drawn = drawn_rows(points)
+    rows = drawn[selection.mask[drawn]]
+    table = selection.frame.iloc[rows][["sample_id", "label", "lsi", "suspicion", "decision"]]
+    with opened:
+        st.caption(f"{words.count(len(rows))} points: their place on the map, from 0 to 1, and what colours them.")
+        st.dataframe(table.assign(x=points[rows, 0], y=points[rows, 1]), hide_index=True, height=320)
 
 
 def _about(data: RunData, kind: Kind) -> None:

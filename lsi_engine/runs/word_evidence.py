@@ -94,7 +94,7 @@ def extractor_of(run: Run, cache: Path) -> Extractor:
     samples = SampleSet(run.name, "text", run.samples(), run.config.source)
     extractor = sources.extractor(run.config.extractor, samples, cache)
     if extractor.key != run.provenance["extractor_key"]:
-        raise InputError(f"the encoder of run {run.name!r} has changed since it was scored")
+        raise InputError(f"the encoder of run {run.name!r} has changed since it was scored: score it again")
     return extractor
 
 

@@ -82,6 +82,21 @@ def unharmed(page: Page) -> None:
     expect(page.locator('[data-testid="stException"], [data-testid="stAlertContentError"]')).to_have_count(0)
 
 
+#: Pictures and controls, also those in components, that a screen reader could not name.
+NAMELESS = """() => {
+  const found = [], roots = [document.body];
+  const named = (e) => e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.labels?.length || e.title
+    || e.placeholder || e.textContent.trim();
+  for (const root of roots) for (const e of root.querySelectorAll("*")) {
+    if (e.shadowRoot) roots.push(e.shadowRoot);
+    const seen = e.getBoundingClientRect().width > 0;
+    if (e.tagName === "IMG" ? !e.hasAttribute("alt") : seen && e.matches("button, a[href], input, select, textarea")
+      && !named(e)) found.push(e.outerHTML.slice(0, 200));
+  }
+  return found;
+}"""
+
+
 def test_nothing_acts_on_any_page(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/gallery?run={FLIPPED}&layout=Grid")
     for title in PAGES:
@@ -94,6 +109,7 @@ def test_nothing_acts_on_any_page(served: Served, page: Page) -> None:
         unharmed(page)
         # No name is so long that the page must be scrolled sideways.
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), title
+        assert page.evaluate(NAMELESS) == [], title
     first = pd.read_parquet(served.cache / "runs" / FLIPPED / "scores.parquet")["sample_id"].iloc[0]
     visit(page, f"{served.address}/sample?run={FLIPPED}&sample={first}")
     expect(page.get_by_text(LONG[:100]).first).to_be_attached()

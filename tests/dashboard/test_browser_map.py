@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Served, visit
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from dashboard.state import View
@@ -46,6 +47,19 @@ def test_a_lasso_filters_and_its_chip_clears_it(served: Served, page: Page) -> N
     chip.click()
     expect(chip).to_have_count(0)
     expect(page.get_by_text("1,797 images", exact=True)).to_be_visible()
+
+
+def test_the_picture_and_the_numbers_behind_it(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/map?run=digits&class=3")
+    expect(page.locator(".map")).to_have_attribute("data-ready", "1797")
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save the map as PNG").click()
+    assert saving.value.suggested_filename == "digits-map-pca-lsi.png"
+    with Image.open(saving.value.path()) as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 50, "points in many colours"
+    page.get_by_role("button", name="Numbers").click()
+    expect(page.get_by_text("183 points: their place on the map")).to_be_visible()
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
 
 
 def test_points_are_served_by_run_and_nothing_else(served: Served, page: Page) -> None:
