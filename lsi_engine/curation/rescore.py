@@ -20,8 +20,9 @@ from lsi_engine.curation.cleaning import CleaningRule, clean, rows_of
 from lsi_engine.curation.decisions import Decisions, digest
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.runs.pipeline import dataset_fingerprint, exclusive, score_and_store
+from lsi_engine.runs.pipeline import exclusive, score_and_store
 from lsi_engine.runs.reporting import StatusReporter
+from lsi_engine.runs.results import dataset_fingerprint
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import Run, RunStore, replacing, write_json
 from lsi_engine.samples.corruption.record import restored

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from lsi_engine.runs.pipeline import versions
+from lsi_engine.runs.results import versions
 from lsi_engine.runs.store import RunStore
 
 

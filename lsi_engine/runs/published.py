@@ -34,8 +34,9 @@ from safetensors import SafetensorError
 from lsi_engine.errors import InputError
 from lsi_engine.information.table import FeatureScaling, ScoreTable
 from lsi_engine.progress import Progress, silent
-from lsi_engine.runs.pipeline import dataset_fingerprint, exclusive, store_scores, write_table
+from lsi_engine.runs.pipeline import exclusive
 from lsi_engine.runs.reporting import StatusReporter
+from lsi_engine.runs.results import dataset_fingerprint, store_scores, write_table
 from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
 from lsi_engine.samples import SampleSet, open_source
 from lsi_engine.samples.sample_set import skipped_table
