@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import socket
 import threading
 import time
@@ -15,7 +17,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from dashboard import theme
+from dashboard import pages, theme
 from dashboard.components.media import media_routes
 from dashboard.components.points import point_routes
 from dashboard.components.reading import case_routes
@@ -137,15 +139,29 @@ def main(port: int = 8501, host: str | None = None, headless: bool = False, shar
         print("Not encrypted: the password and the pictures cross the network as they are (--certificate, --key).")
     if not headless:
         threading.Thread(target=_open_when_up, args=(host, port, address), daemon=True).start()
+    threading.Thread(target=_import_pages_when_up, args=(host, port), daemon=True).start()
     application(sign_in).run(config=options(port, host, headless, sharing))
 
 
-def _open_when_up(host: str, port: int, address: str) -> None:
+def _up(host: str, port: int) -> bool:
+    """Wait until the server takes connections, at most about ten seconds; whether it does."""
     for _ in range(100):
         try:
             socket.create_connection((host, port), timeout=1).close()
         except OSError:
             time.sleep(0.1)
         else:
-            webbrowser.open(address)
-            return
+            return True
+    return False
+
+
+def _open_when_up(host: str, port: int, address: str) -> None:
+    if _up(host, port):
+        webbrowser.open(address)
+
+
+def _import_pages_when_up(host: str, port: int) -> None:
+    """Figures and statistics take seconds to import: done while the browser opens, not in the first answer."""
+    if _up(host, port):
+        for page in pkgutil.iter_modules(pages.__path__):
+            importlib.import_module(f"{pages.__name__}.{page.name}")

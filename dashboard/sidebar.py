@@ -50,7 +50,9 @@ def _saved_views(view: View, runs: list[str]) -> None:
                 key=f"view_open_{name}",
                 type="tertiary",
                 width="stretch",
-                help=words.markdown(", ".join(chip.text for chip in kept.chips()) or "every sample"),
+                help=words.markdown(
+                    f"Run {kept.run}: " + (", ".join(chip.text for chip in kept.chips()) or "every sample")
+                ),
                 on_click=set_view,
                 args=(kept,),
             )

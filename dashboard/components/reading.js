@@ -1,18 +1,11 @@
-// Blinded reading: a case without its label; a key or a click labels it and shows the next. Needs tiles.js and keys.js in front.
+// Blinded reading: a case without its label; a key or a click labels it and shows the next. Needs tiles.js, keys.js, window.js,
+// deep_face.js and outbox.js in front.
 //
 // As at the reviewing desk, answers wait in an outbox that survives a reload until the server has acknowledged them.
 
 const SETTLE_MS = 250; // a second press sooner than this was meant for the case before
-const RESEND_MS = 3000;
+const DEEP_AHEAD = 3; // films fetched ahead with all their bits
 
-const token = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-const stored = (name) => {
-  try {
-    return JSON.parse(sessionStorage.getItem(name)) ?? [];
-  } catch {
-    return [];
-  }
-};
 const button = (key, text, act) => {
   const made = element("button");
   made.type = "button";
@@ -27,18 +20,22 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".reading");
   const part = (name) => root.querySelector(`.${name}`);
   const box = `lsi-reading-${data.reading}`;
-  const state = (root.lsi ??= { reading: null, outbox: [], items: [], past: [], shown: null, since: 0 });
+  const state = (root.lsi ??= { reading: null, outbox: [], items: [], past: [], shown: null, since: 0, unanswered: null, film: null });
   if (state.reading !== data.reading) {
     Object.assign(state, { reading: data.reading, outbox: stored(box), items: [], past: [], shown: null });
     if (state.outbox.length) send();
   }
   const done = new Set(data.acknowledged);
-  state.outbox = state.outbox.filter((act) => !done.has(act.token));
+  if (state.outbox.some((act) => done.has(act.token))) {
+    state.outbox = state.outbox.filter((act) => !done.has(act.token));
+    state.unanswered = state.outbox.length ? Date.now() : null;
+  }
   sessionStorage.setItem(box, JSON.stringify(state.outbox));
   const pending = new Set(state.outbox.map((act) => act.case));
   const again = state.items[0]?.again ? [state.items[0]] : [];
   state.items = [...again, ...data.items.filter((item) => !pending.has(item.id) && item.id !== again[0]?.id)];
-  state.warm = state.items.filter((item) => item.src).map((item) => Object.assign(new Image(), { src: item.src }));
+  for (const item of state.items.filter((item) => item.deep).slice(0, DEEP_AHEAD)) loadDeep(item.deep).catch(() => {});
+  state.warm = state.items.filter((item) => item.src && !item.deep).map((item) => Object.assign(new Image(), { src: item.src }));
   draw();
 
   const keys = (event) => {
@@ -52,7 +49,11 @@ export default function ({ data, parentElement, setStateValue }) {
     act.run();
   };
   document.addEventListener("keydown", keys, true);
-  const resend = setInterval(() => state.outbox.length && send(), RESEND_MS);
+  const resend = setInterval(() => {
+    if (!state.outbox.length) return;
+    send();
+    draw();
+  }, RESEND_MS);
   state.forget?.();
   state.forget = () => {
     document.removeEventListener("keydown", keys, true);
@@ -61,6 +62,7 @@ export default function ({ data, parentElement, setStateValue }) {
   return () => state.forget?.();
 
   function send() {
+    state.unanswered ??= Date.now();
     sessionStorage.setItem(box, JSON.stringify(state.outbox));
     setStateValue("outbox", state.outbox);
   }
@@ -71,6 +73,7 @@ export default function ({ data, parentElement, setStateValue }) {
       data.labels.forEach((label, i) => list.push({ key: i < 9 ? String(i + 1) : "", text: label, run: () => answer(label) }));
       list.push({ key: "0", text: "Cannot tell", run: () => answer("") });
       list.push({ key: "N", text: "Note", run: note });
+      list.push(...(state.film?.acts ?? []));
     }
     if (state.past.length) list.push({ key: "Z", text: "Back", run: back });
     list.push({ key: "?", text: "Keys", run: help });
@@ -120,13 +123,13 @@ export default function ({ data, parentElement, setStateValue }) {
     if (item && state.shown !== item.id) state.since = performance.now();
     part("bar").firstElementChild.style.width = `${(100 * read) / data.total}%`;
     part("progress").textContent = `${read.toLocaleString("en")} of ${data.total.toLocaleString("en")} read`;
-    part("saved").textContent = state.outbox.length ? "saving …" : "all saved";
+    part("saved").textContent = savedText(state.outbox, state.unanswered);
     part("empty").hidden = Boolean(item);
     part("stage").hidden = !item;
     part("empty").textContent = state.outbox.length ? "One moment …" : data.finished;
     const made = actions();
     const aside = (act) => act.key === "Z" || act.key === "?";
-    part("buttons").replaceChildren(...made.filter((act) => !aside(act)).map((act) => button(act.key, act.text, act.run)));
+    part("buttons").replaceChildren(...made.filter((act) => !aside(act) && act.kind !== "film").map((act) => button(act.key, act.text, act.run)));
     part("undo").replaceChildren(...made.filter(aside).map((act) => button(act.key, act.text, act.run)));
     if (!item || state.shown === item.id) {
       state.shown = item?.id ?? null;
@@ -135,8 +138,10 @@ export default function ({ data, parentElement, setStateValue }) {
     state.shown = item.id;
     const head = element("div", "case");
     head.append(element("span", "", `Case ${item.id.slice(0, 6)}`));
-    const picture = face({ ...item, alt: `Case ${item.id.slice(0, 6)}` });
-    if (item.src) picture.classList.toggle("tiny", item.tiny);
+    const named = { ...item, alt: `Case ${item.id.slice(0, 6)}` };
+    const picture = item.deep ? deepFace(named) : face(named);
+    state.film = item.deep ? picture : null;
+    if (item.src && !item.deep) picture.classList.toggle("tiny", item.tiny);
     part("stage").replaceChildren(head, picture);
   }
 }

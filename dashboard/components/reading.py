@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from dashboard.components.assets import text_of
-from dashboard.components.media import answer, is_pixel_art
+from dashboard.components.media import DEEP, answer, deep_url, is_pixel_art
 from dashboard.data import RunData
 from lsi_engine.curation.reading import Case, Readings
 from lsi_engine.errors import InputError
@@ -29,24 +29,36 @@ def readings_of(run: Run) -> Readings:
 
 
 def case_routes() -> list[BaseRoute]:
-    """``/case/{run}/{case}``: a picture by case id, so that no sample id ever reaches a blinded reader."""
-    return [Route("/case/{run}/{case}", _serve, methods=["GET"])]
+    """``/case/{run}/{case}``: a picture by case id, so that no sample id ever reaches a blinded reader; with ``/deep``
+    all its bits (see :mod:`dashboard.components.media`)."""
+    return [
+        Route("/case/{run}/{case}", _serve, methods=["GET"]),
+        Route("/case/{run}/{case}/deep", _serve_deep, methods=["GET"]),
+    ]
 
 
 async def _serve(request: Request) -> Response:
+    return await _of_case(request, "full")
+
+
+async def _serve_deep(request: Request) -> Response:
+    return await _of_case(request, DEEP)
+
+
+async def _of_case(request: Request, size: str) -> Response:
     if not is_host_allowed(request.headers.get("host")):
         return PlainTextResponse("this host name is not served here", 403)
-    return await asyncio.to_thread(_picture, request.path_params["run"], request.path_params["case"])
+    return await asyncio.to_thread(_picture, request.path_params["run"], request.path_params["case"], size)
 
 
-def _picture(name: str, case: str) -> Response:
+def _picture(name: str, case: str, size: str) -> Response:
     try:
         sample_id = readings_of(RunStore().open(name)).sample_of(case)
     except InputError:
         sample_id = None
     if sample_id is None:
         return PlainTextResponse("no such case", 404)
-    served = answer(name, sample_id, "full", None, versioned=True)
+    served = answer(name, sample_id, size, None, versioned=True)
     if "etag" in served.headers:  # it is made from the picture, and the same in both rounds
         del served.headers["etag"]
     return served
@@ -56,7 +68,9 @@ def shown(data: RunData, case: Case) -> dict[str, Any]:
     """One case as the desk draws it: a picture or a text, and nothing that says which sample it is."""
     made: dict[str, Any] = {"id": case.id}
     if data.run.modality == "image":
-        made |= {"src": f"/case/{quote(data.run.name)}/{case.id}", "tiny": is_pixel_art(data.run)}
+        source = f"/case/{quote(data.run.name)}/{case.id}"
+        deep = f"{source}/deep" if deep_url(data.run, case.sample_id) else None
+        made |= {"src": source, "tiny": is_pixel_art(data.run), "deep": deep}
     else:
         row = data.row(case.sample_id)
         made["text"] = str(data.frame["text"].iloc[row]) if row is not None else "This sample is gone."
@@ -69,7 +83,7 @@ def desk() -> Callable[..., Any]:
         "lsi_reading",
         html=text_of("reading.html"),
         css=text_of("tiles.css", "review.css", "reading.css"),
-        js=text_of("tiles.js", "keys.js", "reading.js"),
+        js=text_of("tiles.js", "keys.js", "window.js", "deep_face.js", "outbox.js", "reading.js"),
     )
 
 

@@ -1,11 +1,12 @@
-// One sample at a time: a key or a click decides it and shows the next. Needs tiles.js and keys.js in front.
+// One sample at a time: a key or a click decides it and shows the next. Needs tiles.js, keys.js, window.js, deep_face.js and
+// outbox.js in front.
 //
 // Every act goes into an outbox that is sent whole until the server has acknowledged it, and that survives a
 // reload (sessionStorage). Acts carry a token, so sending one twice changes nothing.
 
 const SETTLE_MS = 250; // a second press sooner than this was meant for the sample before
 const MOST_CANDIDATES = 6;
-const RESEND_MS = 3000; // a message may be lost while the server is away; the log ignores what it knows
+const DEEP_AHEAD = 3; // films fetched ahead with all their bits
 
 const button = (key, text, act, className = "") => {
   const made = element("button", className);
@@ -27,22 +28,13 @@ const compact = (tile) => {
   return made;
 };
 
-const token = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-
-const stored = (name) => {
-  try {
-    return JSON.parse(sessionStorage.getItem(name)) ?? [];
-  } catch {
-    return [];
-  }
-};
-
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const root = parentElement.querySelector(".review");
   const part = (name) => root.querySelector(`.${name}`);
   const box = `lsi-outbox-${data.run}`;
   const state = (root.lsi ??= {
     run: null, outbox: [], items: [], shown: null, since: 0, noteFor: null, undoing: false, times: [], warm: new Map(), drawn: "",
+    unanswered: null, film: null,
   });
 
   if (state.run !== data.run) {
@@ -52,6 +44,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const done = new Set(data.acknowledged);
   if (state.outbox.some((act) => done.has(act.token))) {
     state.outbox = state.outbox.filter((act) => !done.has(act.token));
+    state.unanswered = state.outbox.length ? Date.now() : null;
     sessionStorage.setItem(box, JSON.stringify(state.outbox));
   }
   if (!state.outbox.some((act) => act.action === "undo")) state.undoing = false;
@@ -71,7 +64,11 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     act.run();
   };
   document.addEventListener("keydown", keys, true);
-  const again = setInterval(() => state.outbox.length && send(), RESEND_MS);
+  const again = setInterval(() => {
+    if (!state.outbox.length) return;
+    send();
+    drawProgress();
+  }, RESEND_MS);
   state.forget?.();
   state.forget = () => {
     document.removeEventListener("keydown", keys, true);
@@ -80,6 +77,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   return () => state.forget?.();
 
   function send() {
+    state.unanswered ??= Date.now();
     sessionStorage.setItem(box, JSON.stringify(state.outbox));
     setStateValue("outbox", state.outbox);
   }
@@ -107,6 +105,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       others.slice(1).forEach((label, i) =>
         list.push({ key: String(5 + i), kind: "other", label, text: label.name, run: () => decide("relabel", label.name) }));
       list.push({ key: "N", kind: "note", text: "Note", run: openNote });
+      list.push(...(state.film?.acts ?? []));
     }
     list.push({ key: "Z", kind: "undo", text: "Undo", run: undo });
     list.push({ key: "?", kind: "help", text: "Keys", run: help });
@@ -168,8 +167,9 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   }
 
   function warm() {
+    for (const item of state.items.filter((item) => item.deep).slice(0, DEEP_AHEAD)) loadDeep(item.deep).catch(() => {});
     for (const item of state.items) {
-      if (!item.src || state.warm.has(item.src)) continue;
+      if (!item.src || item.deep || state.warm.has(item.src)) continue;
       const image = new Image();
       image.src = item.src;
       state.warm.set(item.src, image); // held, so that the decoded picture stays in memory
@@ -224,7 +224,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     let text = `${decided.toLocaleString("en")} of ${data.total.toLocaleString("en")} decided · ${left.toLocaleString("en")} left`;
     if (rate && left) text += ` · ${rate.toFixed(rate < 10 ? 1 : 0)} a minute, about ${Math.max(1, Math.round(left / rate))} min to go`;
     part("progress").textContent = text;
-    part("saved").textContent = state.outbox.length ? "saving …" : "all saved";
+    part("saved").textContent = savedText(state.outbox, state.unanswered);
     const undoButton = button("Z", "Undo", undo);
     undoButton.setAttribute("aria-keyshortcuts", "Z");
     const helpButton = button("?", "Keys", help);
@@ -244,8 +244,14 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const stage = part("stage");
     const head = element("div", "case");
     head.append(element("span", "", item.id), element("span", "", item.origin));
-    const picture = face(item);
-    if (item.src) {
+    const picture = item.deep ? deepFace(item) : face(item);
+    state.film = item.deep ? picture : null;
+    if (item.href) {
+      const large = element("a", "", "Open large");
+      Object.assign(large, { href: item.href, target: "_blank", title: "The sample's page: zoom, scores, neighbours" });
+      head.append(large);
+    }
+    if (item.src && !item.deep) {
       picture.loading = "eager";
       picture.classList.toggle("tiny", item.tiny);
       picture.decoding = "sync";
@@ -278,7 +284,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const all = actions();
     const rows = [element("div", "acts"), element("div", "acts others")];
     for (const act of all) {
-      if (act.kind === "undo" || act.kind === "help") continue;
+      if (["undo", "help", "film"].includes(act.kind)) continue;
       const made = button(act.key, act.text, act.run, `act-${act.kind}`);
       made.setAttribute("aria-keyshortcuts", act.key);
       if (act.label) {

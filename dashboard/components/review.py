@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard import words
 from dashboard.components.assets import text_of
 from dashboard.components.gallery import label_of, tile
-from dashboard.components.media import image_url, is_pixel_art
+from dashboard.components.media import deep_url, image_url, is_pixel_art
 from dashboard.components.neighbours import nearest_typical
 from dashboard.data import RunData
 from lsi_engine.curation import Conflict, Decisions
@@ -44,7 +44,7 @@ def desk() -> Callable[..., Any]:
         "lsi_review",
         html=text_of("review.html"),
         css=text_of("tiles.css", "review.css"),
-        js=text_of("tiles.js", "keys.js", "review.js"),
+        js=text_of("tiles.js", "keys.js", "window.js", "deep_face.js", "outbox.js", "review.js"),
     )
 
 
@@ -100,6 +100,7 @@ def desk_item(
     if data.run.modality in ("image", "pairs"):
         made["src"] = image_url(data.run, sample_id, "full")
         made["tiny"] = is_pixel_art(data.run)
+        made["deep"] = deep_url(data.run, sample_id)
     elif "text" in frame:
         made["text"] = str(sample["text"])
     made |= {

@@ -28,8 +28,9 @@ _LISTS = (
 
 def button(data: RunData) -> None:
     """Start the next round, or say how far it is; opens the new run once it is there."""
-    if _GOING in st.session_state:
-        _watch(data)
+    name = st.session_state.get(_GOING) or _underway(data)
+    if name:
+        _watch(name)
         return
     if data.pairs:
         return
@@ -53,8 +54,15 @@ def _start(data: RunData, name: str) -> None:
         st.session_state[_GOING] = name
 
 
-def _watch(data: RunData) -> None:
-    name = st.session_state[_GOING]
+def _underway(data: RunData) -> str | None:
+    """The next round of this run where another tab, or this one before the server was restarted, has started it."""
+    store = RunStore()
+    found = jobs.job(store.path(next_name(data.run, store)))
+    started = found.command == "rescore" and found.arguments is not None and found.arguments[-1] == data.run.name
+    return found.name if started and found.active else None
+
+
+def _watch(name: str) -> None:
 
     @st.fragment(run_every=POLL_SECONDS)
     def watch() -> None:
@@ -63,9 +71,12 @@ def _watch(data: RunData) -> None:
             share = found.status.done / found.status.total if found.status.total else 0.0
             st.progress(min(share, 1.0), text=f"{words.markdown(name)} · {found.status.stage or 'starting'}", width=240)
             return
-        del st.session_state[_GOING]
+        mine = st.session_state.pop(_GOING, None) == name
         if found.state == "done":
-            switch_run(name)
+            if mine:
+                switch_run(name)
+            else:
+                st.toast(f"{words.markdown(name)} is scored: open it under Run.")
         else:
             st.session_state["rescore_problem"] = f"{name}: {found.status.message or found.state}"
         st.rerun()

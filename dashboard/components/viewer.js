@@ -5,14 +5,13 @@
 // brightness and contrast.
 
 const MOST = 40;
-const WINDOW = "lsi-window"; // what the reader chose, kept for the next sample and the next visit of the page
 const STEP = 0.05; // of the window's width, a key press
 
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".viewer");
   const part = (name) => root.querySelector(`.${name}`);
   const state = (root.lsi ??= {
-    key: "", zoom: 1, x: 0.5, y: 0.5, beside: new Set(), invert: false, window: remembered(), dragging: false, queued: 0,
+    key: "", zoom: 1, x: 0.5, y: 0.5, beside: new Set(), invert: false, window: rememberedWindow(), dragging: false, queued: 0,
   });
   const panes = part("panes");
   const key = JSON.stringify(data.panes);
@@ -54,14 +53,6 @@ export default function ({ data, parentElement }) {
   state.watch = new ResizeObserver(paint);
   state.watch.observe(panes);
   return () => state.watch.disconnect();
-
-  function remembered() {
-    try {
-      return JSON.parse(sessionStorage.getItem(WINDOW));
-    } catch {
-      return null;
-    }
-  }
 
   function build() {
     panes.setAttribute("aria-label", data.panes[0].alt);
@@ -189,7 +180,7 @@ export default function ({ data, parentElement }) {
   function choose(window) {
     if (!leading()) return;
     state.window = window;
-    sessionStorage.setItem(WINDOW, JSON.stringify(window));
+    rememberWindow(window);
     paint();
   }
 
@@ -198,11 +189,8 @@ export default function ({ data, parentElement }) {
     choose({ centre, width: Math.max(width, Math.abs(narrowest), 1e-9), hounsfield: leading().facts.hounsfield });
   }
 
-  // Both in shares of the width, so that the same movement does the same to a CT and to a film.
   function nudge(centre, width) {
-    if (!leading()) return;
-    const now = shownWindow();
-    custom(now.centre + centre * now.width, now.width * Math.exp(width));
+    if (leading()) choose(nudged(leading(), shownWindow(), centre, width));
   }
 
   function nextPreset() {

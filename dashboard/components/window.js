@@ -6,7 +6,21 @@
 const CT_PRESETS = [["lung", -600, 1500], ["mediastinum", 50, 350], ["soft tissue", 40, 400], ["bone", 400, 1800], ["brain", 40, 80]];
 const KEPT_DEEP = 6; // pictures kept in memory, 32 MB each at most
 
+const WINDOW = "lsi-window"; // what the reader chose, kept for the next sample and the next visit of a page
+
 const deepPictures = new Map();
+
+function rememberedWindow() {
+  try {
+    return JSON.parse(sessionStorage.getItem(WINDOW));
+  } catch {
+    return null;
+  }
+}
+
+function rememberWindow(window) {
+  sessionStorage.setItem(WINDOW, JSON.stringify(window));
+}
 
 function loadDeep(url) {
   if (!deepPictures.has(url)) {
@@ -41,6 +55,16 @@ function windowOf(deep, chosen) {
   if (chosen && !chosen.preset && chosen.hounsfield === deep.facts.hounsfield) return chosen;
   const [preset, first] = deep.presets.entries().next().value;
   return { ...first, preset };
+}
+
+// ``now`` moved by shares of its width, so that the same movement does the same to a CT and to a film.
+function nudged(deep, now, centre, width) {
+  const narrowest = Math.max(Math.abs(2 * deep.facts.slope), 1e-9);
+  return {
+    centre: now.centre + centre * now.width,
+    width: Math.max(now.width * Math.exp(width), narrowest),
+    hounsfield: deep.facts.hounsfield,
+  };
 }
 
 // Grey by stored value, as canvas pixels: 65 536 entries, so any function costs the same.

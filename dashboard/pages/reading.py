@@ -35,7 +35,7 @@ def render() -> None:
         chosen = None
         if names:
             chosen = st.selectbox("Study", names, key="study", label_visibility="collapsed", width=260)
-        with st.popover("New study", icon=":material/add:", key="study_new"):
+        with st.popover("New study", icon=":material/add:", key=f"study_new_{len(studies)}"):  # a new one closes it
             _new(selection, readings)
         part = st.segmented_control(
             "Part",

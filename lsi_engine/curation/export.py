@@ -6,7 +6,8 @@ csv        UTF-8, one row a sample. The last column, ``provenance``, holds the p
 json       ``{"provenance": {...}, "samples": [{...}, ...]}``
 parquet    the same table; provenance as JSON in the schema's metadata under ``lsi_provenance``
 cleanlab   CSV as cleanlab's ``Datalab.get_issues("label")``: ``is_label_issue, label_score, given_label,
-           predicted_label`` for every sample of the run, in its order, after ``index`` and ``sample_id``; then what
+           predicted_label`` for every sample of the run, in its order, after ``index`` and ``sample_id`` (a label is
+           an issue where a person relabelled or dropped it, or nobody said keep and it is doubtful); then what
            stands of the review: ``decision, new_label, reviewer, note``, empty where nobody decided. Of image–caption
            pairs ``predicted_label`` is the id of the pair that would fit better, if any
 coco       JSON: ``images`` (``file_name`` is the sample's name), ``categories``, and one annotation an image
@@ -30,9 +31,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from lsi_engine.curation.cleaning import FRAME_COLUMNS, CleanedSubset, CleaningRule, clean
 from lsi_engine.curation.decisions import Decisions
@@ -164,14 +167,14 @@ def repeated(path: Path, run: Run, cache: Path, progress: Progress = silent) -> 
 def _label_issues(subset: CleanedSubset, run: Run) -> pd.DataFrame:
     scores, frame = run.scores(), subset.frame()
     latest = Decisions(run.decisions_path).latest().set_index("sample_id")
-    said = latest.reindex(frame["sample_id"])[["action", "new_label", "reviewer", "note"]].fillna("").map(str)
-    said = said.map(_guard).reset_index(drop=True)
+    known = latest.reindex(frame["sample_id"]).reset_index(drop=True)
+    said = known[["action", "new_label", "reviewer", "note"]].fillna("").map(str).map(_guard)
     predicted = scores["suggested_pair" if "suggested_pair" in scores else "loo_predicted_label"]
     return pd.DataFrame(
         {
             "index": frame["index"],
             "sample_id": frame["sample_id"].map(_guard),
-            "is_label_issue": (frame["action"] != "keep") | suspected(scores),
+            "is_label_issue": _is_issue(subset.rule, scores, known),
             "label_score": scores["loo_probability"],
             "given_label": frame["given_label"].map(_guard),
             "predicted_label": predicted.fillna("").astype("str").map(_guard),
@@ -181,6 +184,22 @@ def _label_issues(subset: CleanedSubset, run: Run) -> pd.DataFrame:
             "note": said["note"],
         }
     )
+
+
+def _is_issue(rule: CleaningRule, scores: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
+    """``(N,)`` bool: what people said of the given label, and where nobody did, whether it is doubtful.
+
+    A sample that the rule leaves out for size, balance or a near-duplicate has no issue with its label.
+    """
+    issue = suspected(scores)
+    if rule.drop_suspicion is not None and "suggested_label" in scores:
+        issue = issue | ((scores["suspicion"] >= rule.drop_suspicion) & scores["suggested_label"].notna()).to_numpy()
+    if rule.apply_decisions:
+        valid = (known["given_label"] == scores["label"].astype("str")).to_numpy()
+        issue = (issue | (valid & known["action"].isin(["relabel", "drop"]).to_numpy())) & ~(
+            valid & (known["action"] == "keep").to_numpy()
+        )
+    return issue
 
 
 def _coco(kept: pd.DataFrame, origin: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Exported files: the same bytes for the same rule, and everything can be read back."""
 
+import io
 import json
 from pathlib import Path
 
@@ -152,6 +153,22 @@ def test_the_issues_say_who_decided_what_and_why(tmp_path: Path, note: str) -> N
     guarded = note if note in ("-1", "a,b", 'q"q', "two\nlines", "tab\t", "NaN", "", "ä→日") else "'" + note
     assert first == ["relabel", "owl", "'=ann", guarded]
     assert (issues.drop(index="s000")[["decision", "new_label", "reviewer", "note"]] == "").to_numpy().all()
+
+
+def test_what_a_rule_thins_away_is_no_label_issue(tmp_path: Path) -> None:
+    scores = make_scores(["cat", "owl"] * 20).assign(loo_probability=0.5, loo_predicted_label="cat")
+    run = make_run(RunStore(tmp_path), scores)
+    log = Decisions(run.decisions_path)
+    doubted = scores.loc[(scores["suspicion"] > 0.5) & scores["suggested_label"].notna()]
+    plain = scores.loc[~scores["sample_id"].isin(doubted["sample_id"])]
+    kept, dropped = doubted.iloc[0], plain.iloc[0]
+    log.record(kept["sample_id"], "keep", reviewer="ann", expected_revision=0, given_label=kept["label"])
+    log.record(dropped["sample_id"], "drop", reviewer="ann", expected_revision=0, given_label=dropped["label"])
+    subset = clean(scores, log.latest(), CleaningRule(keep_fraction=0.1))
+    assert (subset.frame()["action"] == "drop").sum() > 30
+    issues = pd.read_csv(io.BytesIO(export_bytes(subset, run, "cleanlab"))).set_index("sample_id")["is_label_issue"]
+    wanted = {*doubted["sample_id"], dropped["sample_id"]} - {kept["sample_id"]}
+    assert set(issues.index[issues]) == wanted
 
 
 def test_the_issues_of_pairs_name_the_better_pair(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from conftest import Served, visit
@@ -9,6 +11,7 @@ from deep_films import films
 from playwright.sync_api import Page, expect
 
 from dashboard.components.neighbours import DUPLICATE
+from dashboard.components.reading import readings_of
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import RunStore
 from lsi_engine.samples.media import open_deep
@@ -116,3 +119,37 @@ def test_a_window_is_dragged_and_goes_along_to_the_next_sample(
     page.get_by_label("Sample id").fill(table["dark/0.png"])
     page.get_by_label("Sample id").press("Enter")
     expect(viewer.locator(".pane img").first).to_be_visible()
+
+
+def test_the_desks_show_all_bits_under_the_readers_window(
+    served: Served, page: Page, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = RunStore(served.cache)
+    run = store.open("films") if "films" in store.names() else films(tmp_path_factory.mktemp("films") / "data", store)
+    table = run.samples().set_index("media")["sample_id"]
+    dark, light = table["dark/1.png"], table["light/3.png"]
+    visit(page, f"{served.address}/review?run=films&queue=LSI&q={light}")
+    film = page.locator(".review .face.deep")
+    expect(film).to_have_attribute("data-window", re.compile("^(auto|own) "))
+    page.keyboard.press("w")
+    expect(film).to_have_attribute("data-window", re.compile("^(full range|auto) "))
+    chosen = str(film.get_attribute("data-window"))
+    box = film.locator("canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 40, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 60, steps=3)
+    page.mouse.up()
+    expect(film).to_have_attribute("data-window", re.compile("^own "))
+    own = str(film.get_attribute("data-window"))
+    assert own.split()[1] != chosen.split()[-1]
+
+    readings_of(run).create("blind films", [dark, light], seed=0, created_by="ann")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    visit(page, f"{served.address}/reading?run=films")
+    blind = page.locator(".reading .face.deep")
+    expect(blind).to_have_attribute("data-window", own)
+    page.keyboard.press("i")
+    assert any(re.search(r"/case/films/[0-9a-f]+/deep", url) for url in asked)
+    assert not any(sample in url for url in asked for sample in (dark, light))
