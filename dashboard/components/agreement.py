@@ -52,7 +52,8 @@ def agreement_of(data: RunData, readings: Readings, study: Study) -> None:
 def _disputed(data: RunData, wide: pd.DataFrame) -> None:
     disputed = to_adjudicate(wide)
     sentence = (
-        "The most disputed first. A click takes the sample to the reviewing desk, where the decision is recorded."
+        "The most disputed first; a badge marks what somebody has decided. A click takes the sample to the reviewing "
+        "desk, where the decision is recorded; its queue Disputed holds those that are open."
     )
     with show.card("adjudicate", f"To adjudicate: {words.count(len(disputed))}", sentence):
         if disputed.empty:
