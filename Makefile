@@ -3,6 +3,9 @@ PYTHON ?= python3
 PORT ?= 8501
 HEADLESS ?=
 
+# One more than cores: browser tests wait as much as they work.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 8))')
+
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -34,7 +37,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.test-installed lint types
 	sh tests/browser-setup.sh $(BIN)/python
-	$(BIN)/python -m pytest -n logical --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.test-installed
 	$(BIN)/ruff check .

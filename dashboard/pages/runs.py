@@ -158,6 +158,8 @@ def _details(job: Job) -> None:
         reason = job.status.message or (
             "Its process is gone: it was killed, or the machine ran out of memory or was switched off."
         )
+        if job.state == "cancelled":
+            reason = "what was finished is kept, and Resume goes on from there."
         st.warning(f"**{words.markdown(job.name)}** {STATES[job.state]}: {words.markdown(reason)}")
     with st.container(horizontal=True):
         if job.state == "done":

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -28,6 +28,8 @@ BROWSER_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A busy machine answers late; what never comes still fails.
+expect.set_options(timeout=20_000)
 #: Streamlit says on its outermost element whether the page's script is still running.
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 

@@ -133,6 +133,7 @@ def test_the_rule_changes_the_counts_and_the_file(served: Served, page: Page, lo
 def test_a_folder_of_pictures_in_balanced_parts(served: Served, page: Page, log: Decisions) -> None:
     visit(page, f"{served.address}/export?run={RUN}")
     page.get_by_text("Thin every class to the smallest").click()
+    expect(page.locator("code").filter(has_text="--balance")).to_be_visible()
     field = page.get_by_role("spinbutton", name="Test part, %")
     field.fill("20")
     field.press("Enter")

@@ -283,7 +283,6 @@ def test_the_grid_decides_all_but_the_ticked_and_is_undone(
     assert latest.loc[relabelled, "new_label"].tolist() == scores.loc[relabelled, "suggested_label"].tolist()
     expect(page.get_by_text("This app has encountered an error")).to_have_count(0)
     expect(page.get_by_label("Reviewer")).to_have_count(1)
-    page.get_by_role("button", name="Clear", exact=True).click()
     page.get_by_role("button", name="Undo the last 23").click()
     expect(tiles.first).to_have_attribute("data-id", str(shown[0]))
     assert len(log.latest()) == before
