@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from lsi_engine import score
+from lsi_engine.cli import main
 from lsi_engine.curation.rescore import rescore
 from lsi_engine.errors import Cancelled, InputError
 from lsi_engine.runs.comparison import reliability
@@ -113,15 +113,18 @@ def test_a_source_without_groups_says_so(tmp_path):
         compute(RunConfig(name="d", source={"kind": "digits"}, groups="group"), RunStore(tmp_path))
 
 
-def test_the_command_line_offers_every_method(features, tmp_path):
-    def lsi(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "lsi_engine", "compute", "features", str(features), *arguments],
-            env={**os.environ, "LSI_CACHE": str(tmp_path / "cache")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def test_the_command_line_offers_every_method(features, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LSI_CACHE", str(tmp_path / "cache"))
+
+    def lsi(*arguments: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["lsi", "compute", "features", str(features), *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
 
     done = lsi(
         "--name=t", "--method=trajectory", "--epochs=60", "--learning-rate=0.01", "--rows=0:20", "--hessian=full"
