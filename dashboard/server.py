@@ -23,12 +23,13 @@ from dashboard.components.points import point_routes
 from dashboard.components.reading import case_routes
 from dashboard.sharing.guard import Guard, SignIn
 from dashboard.sharing.password import read_password
+from lsi_engine.curation.manifest import LARGEST
 from lsi_engine.errors import InputError, LsiError
 
 SCRIPT = Path(__file__).with_name("app.py")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-#: No page takes files, so the route that Streamlit has for them takes next to nothing (MB).
-UPLOAD_MB = 1
+#: The only files that pages take are manifests (MB).
+UPLOAD_MB = LARGEST // 2**20
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import suppress
-from pathlib import Path
 
 import streamlit as st
 
 from dashboard import jobs, show, words
 from dashboard.components import background
 from dashboard.components.export_folder import export_folder
+from dashboard.components.export_rule import command, rule_controls
+from dashboard.components.manifest import compare_manifest, open_manifest
 from dashboard.data import RunData, current_run, decisions
 from lsi_engine.curation import FORMATS, CleanedSubset, CleaningRule, Decisions, clean, export_bytes, write_export
 from lsi_engine.curation.export import SUFFIX, Format, needs_clusters
@@ -27,6 +27,8 @@ ABOUT: dict[Format, str] = {
     "indices": "Row numbers and final labels for torch.utils.data.Subset.",
     "cleanlab": "Every sample with is_label_issue and label_score, as cleanlab's Datalab gives them.",
     "coco": "Images, categories and one annotation an image.",
+    "manifest": "Run, rule, decisions and a digest of what is kept: opened above, or given to lsi export --like, it "
+    "makes the same subset again.",
 }
 MEDIA_TYPE: dict[Format, str] = {
     "csv": "text/csv",
@@ -35,15 +37,17 @@ MEDIA_TYPE: dict[Format, str] = {
     "indices": "application/json",
     "cleanlab": "text/csv",
     "coco": "application/json",
+    "manifest": "application/json",
 }
 
 
 def render() -> None:
     data = current_run()
     log = decisions(data)
+    open_manifest()
     left, right = st.columns([2, 3], gap="small")
     with left, show.card("export_rule", "Rule", "Applies to the whole run; the filters above do not narrow an export."):
-        rule = _rule(data, log.counts())
+        rule = rule_controls(log.counts())
     waiting = needs_clusters(rule) and not _clusters_known(data)
     # Meanwhile the page counts what the rest of the rule does.
     counted = rule.model_copy(update={"deduplicate": False, "validation": 0, "test": 0}) if waiting else rule
@@ -51,6 +55,8 @@ def render() -> None:
     with right, show.card("export_counts", "What the file will hold"):
         if waiting:
             _clusters(data)
+        else:
+            compare_manifest(data.run, subset)
         _counts(data, subset)
     with show.card("export_file", "File"):
         if waiting:
@@ -83,60 +89,6 @@ def _clusters(data: RunData) -> None:
         st.warning(words.markdown(ended))
     st.caption("Near-duplicates of this run have not been looked for yet: that is done once, in the background.")
     st.button("Look for near-duplicates", type="primary", on_click=jobs.start_duplicates, args=(data.run,))
-
-
-def _rule(data: RunData, decided: dict[str, int]) -> CleaningRule:
-    spoken = " · ".join(f"{count:,} {action}" for action, count in decided.items())
-    apply = st.toggle("Apply the reviewers' decisions", value=True, key="export_apply", help=f"Standing now: {spoken}")
-    st.caption(spoken if sum(decided.values()) else "Nobody has decided anything in this run yet.")
-    unsure = st.segmented_control(
-        "Marked unsure", ["keep", "drop"], default="keep", required=True, key="export_unsure", disabled=not apply
-    )
-    doubtful = st.toggle("Drop undecided samples with a doubtful label", key="export_doubtful")
-    threshold = st.slider(
-        "Suspicion at least",
-        0.0,
-        1.0,
-        0.9,
-        0.01,
-        key="export_suspicion",
-        disabled=not doubtful,
-        help="Only samples for which another label is suggested.",
-    )
-    thin = st.toggle("Keep only a share of each class", key="export_thin")
-    share = st.slider("Share kept, %", 1, 100, 50, key="export_share", disabled=not thin)
-    end = st.segmented_control(
-        "by LSI, from the",
-        ["highest", "lowest"],
-        default="highest",
-        required=True,
-        key="export_end",
-        disabled=not (thin or st.session_state.get("export_balance")),
-        help="Highest: the most informative. Samples that a reviewer kept or relabelled are always kept.",
-    )
-    deduplicate = st.toggle(
-        "Keep one of near-duplicates", key="export_deduplicate", help="Samples so close that one says what all say."
-    )
-    balance = st.toggle("Thin every class to the smallest", key="export_balance", help="By LSI, from the end above.")
-    shares = [
-        place.number_input(
-            f"{name} part, %", 0, 49, 0, key=f"export_{name}", help="Groups and near-duplicates stay whole."
-        )
-        for place, name in zip(st.columns(2), ("Validation", "Test"), strict=True)
-    ]
-    listed = st.toggle("List the dropped samples too", key="export_listed", help="Their final label is empty.")
-    return CleaningRule(
-        apply_decisions=apply,
-        unsure="drop" if unsure == "drop" else "keep",
-        drop_suspicion=round(threshold, 2) if doubtful else None,
-        keep_fraction=share / 100 if thin else None,
-        keep_end="lowest" if end == "lowest" else "highest",
-        deduplicate=deduplicate,
-        balance=balance,
-        validation=shares[0] / 100,
-        test=shares[1] / 100,
-        list_dropped=listed,
-    )
 
 
 def _subset(data: RunData, log: Decisions, rule: CleaningRule) -> CleanedSubset:
@@ -209,25 +161,3 @@ def _file(data: RunData, subset: CleanedSubset, rule: CleaningRule) -> None:
     st.code(command(data.run.name, rule, chosen, target), language=None)
     if data.run.modality == "image":
         export_folder(data, subset)
-
-
-def command(run: str, rule: CleaningRule, chosen: Format, target: Path) -> str:
-    """The ``lsi export`` line that writes the same bytes."""
-    words_of_it = ["lsi", "export", run, "--format", chosen, "--to", str(target)]
-    if not rule.apply_decisions:
-        words_of_it.append("--ignore-decisions")
-    if rule.unsure != "keep":
-        words_of_it += ["--unsure", rule.unsure]
-    if rule.drop_suspicion is not None:
-        words_of_it += ["--drop-suspicion", repr(rule.drop_suspicion)]
-    if rule.keep_fraction is not None:
-        words_of_it += ["--keep-fraction", repr(rule.keep_fraction)]
-    if rule.keep_end != "highest":
-        words_of_it += ["--keep-end", rule.keep_end]
-    for flag, wanted in (("--deduplicate", rule.deduplicate), ("--balance", rule.balance)):
-        words_of_it += [flag] if wanted else []
-    for option, share in (("--validation", rule.validation), ("--test", rule.test)):
-        words_of_it += [option, repr(share)] if share else []
-    if rule.list_dropped:
-        words_of_it.append("--list-dropped")
-    return shlex.join(words_of_it)

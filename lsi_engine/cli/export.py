@@ -11,7 +11,8 @@ from rich.table import Table
 
 from lsi_engine.cli.console import Bars, Json, RunName, out, print_json
 from lsi_engine.curation import CleaningRule, write_export
-from lsi_engine.curation.export import FORMATS, SUFFIX, Format, repeated, subset_of
+from lsi_engine.curation.export import FORMATS, SUFFIX, Format, subset_of
+from lsi_engine.curation.manifest import repeated
 from lsi_engine.curation.tree import LAYOUTS, write_tree
 from lsi_engine.runs.store import RunStore
 

@@ -12,6 +12,7 @@ cleanlab   CSV as cleanlab's ``Datalab.get_issues("label")``: ``is_label_issue, 
            pairs ``predicted_label`` is the id of the pair that would fit better, if any
 coco       JSON: ``images`` (``file_name`` is the sample's name), ``categories``, and one annotation an image
 indices    JSON for ``torch.utils.data.Subset``: ``{"provenance", "indices", "sample_ids", "final_labels"}``
+manifest   JSON, ``{"provenance"}`` alone: a few kilobytes that make the same subset again and prove that it is the same
 =========  ====================================================================================================
 
 The same run, rule and decisions give the same bytes: nothing in a file depends on when or where it is written.
@@ -45,7 +46,7 @@ from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.duplicates import duplicate_clusters
 from lsi_engine.runs.store import Run, replacing
 
-Format = Literal["csv", "json", "parquet", "indices", "cleanlab", "coco"]
+Format = Literal["csv", "json", "parquet", "indices", "cleanlab", "coco", "manifest"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 #: What a file of each format is called by default, after the run's name.
 SUFFIX: dict[Format, str] = {
@@ -55,6 +56,7 @@ SUFFIX: dict[Format, str] = {
     "indices": ".indices.json",
     "cleanlab": ".label-issues.csv",
     "coco": ".coco.json",
+    "manifest": ".manifest.json",
 }
 
 _METADATA_KEY = b"lsi_provenance"
@@ -79,6 +81,7 @@ def provenance(subset: CleanedSubset, run: Run) -> dict[str, Any]:
         "decisions_unknown": list(subset.unknown),
         "counts": {str(name): {key: int(n) for key, n in row.items()} for name, row in counts.iterrows()},
         "total": {str(key): int(n) for key, n in counts.drop(columns="final").sum().items()},
+        "kept": subset.digest,
     }
 
 
@@ -119,6 +122,8 @@ def export_bytes(subset: CleanedSubset, run: Run, format: Format) -> bytes:
             return issues.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).encode("utf-8")
         case "coco":
             return _json(_coco(frame[frame["action"] != "drop"], origin)).encode("utf-8")
+        case "manifest":
+            return _json({"provenance": origin}, indent=1).encode("utf-8")
         case _:
             raise InputError(f"there is no export format {format!r}; choose one of {', '.join(FORMATS)}")
 
@@ -140,28 +145,6 @@ def subset_of(run: Run, rule: CleaningRule, cache: Path, progress: Progress = si
     """The subset that ``rule`` makes of a stored run under the decisions that stand now."""
     clusters = duplicate_clusters(run, cache, progress) if needs_clusters(rule) else None
     return clean(run.scores(), Decisions(run.decisions_path).latest(), rule, clusters)
-
-
-def repeated(path: Path, run: Run, cache: Path, progress: Progress = silent) -> CleanedSubset:
-    """The subset that the exported file at ``path`` was made of, made again from its rule.
-
-    Raises ``InputError`` when the scores or the decisions are no longer those of the file, saying which, or when the
-    file is no export that lists its samples.
-    """
-    listed, origin = read_export(path)
-    for key, now, what in (
-        ("scores_fingerprint", run.fingerprint, f"run {run.name!r} holds other scores"),
-        ("decisions", Decisions(run.decisions_path).digest(), f"the decisions on run {run.name!r} have changed"),
-    ):
-        if origin.get(key) != now:
-            raise InputError(f"{path} cannot be made again: {what} than those it was made of ({key})")
-    subset = subset_of(run, CleaningRule.model_validate(origin["rule"]), cache, progress)
-    frame = subset.frame()
-    kept = frame.loc[frame["action"] != "drop", ["sample_id", "final_label"]]
-    before = listed.loc[listed["final_label"] != "", ["sample_id", "final_label"]]
-    if kept.to_numpy().tolist() != before.to_numpy().tolist():
-        raise InputError(f"{path} lists other samples than its own rule gives: it was edited, or rules have changed")
-    return subset
 
 
 def _label_issues(subset: CleanedSubset, run: Run) -> pd.DataFrame:
@@ -223,10 +206,13 @@ def read_export(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table and the provenance of an exported file, whatever its format.
 
     The table has the columns of :meth:`CleanedSubset.frame`; of an index list only ``index``, ``sample_id``
-    and ``final_label``. Raises ``InputError`` when the file is no export.
+    and ``final_label`` (and ``split``), of a manifest alone no row. Raises ``InputError`` when the file is no export.
     """
-    path = Path(path)
-    raw = path.read_bytes()
+    return parse_export(Path(path).read_bytes(), str(path))
+
+
+def parse_export(raw: bytes, name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """:func:`read_export` of the content of a file called ``name``."""
     try:
         if raw.startswith(b"PAR1"):
             arrow = pq.read_table(io.BytesIO(raw))
@@ -240,7 +226,7 @@ def read_export(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         frame = frame[columns].astype({"index": "int64"})
         return frame.assign(**{column: frame[column].map(_unguard) for column in _TEXT_COLUMNS}), origin
     except (KeyError, TypeError, ValueError, StopIteration, pa.ArrowException) as error:
-        raise InputError(f"{path} is not an export of this program ({error!r})") from error
+        raise InputError(f"{name} is not an export of this program ({error!r})") from error
 
 
 def _frame_from_json(content: dict[str, Any]) -> pd.DataFrame:
@@ -248,13 +234,14 @@ def _frame_from_json(content: dict[str, Any]) -> pd.DataFrame:
         frame = pd.DataFrame(content["samples"])
         frame = frame[[*FRAME_COLUMNS, *(["split"] if "split" in frame else [])]]
         return frame.astype(dict.fromkeys(frame.columns[1:], "str") | {"index": "int64"})
-    return pd.DataFrame(
-        {
-            "index": pd.Series(content["indices"], dtype="int64"),
-            "sample_id": pd.Series(content["sample_ids"], dtype="str"),
-            "final_label": pd.Series(content["final_labels"], dtype="str"),
-        }
-    )
+    if set(content) == {"provenance"}:
+        return pd.DataFrame(
+            {"index": pd.Series(dtype="int64"), **{c: pd.Series(dtype="str") for c in FRAME_COLUMNS[1:]}}
+        )
+    columns = {"sample_id": content["sample_ids"], "final_label": content["final_labels"]}
+    columns |= {"split": content["splits"]} if "splits" in content else {}
+    listed = {name: pd.Series(values, dtype="str") for name, values in columns.items()}
+    return pd.DataFrame({"index": pd.Series(content["indices"], dtype="int64"), **listed})
 
 
 def _json(value: Any, indent: int | None = None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -102,6 +104,11 @@ class CleanedSubset:
         """Whether an export would list no sample."""
         return len(self._scores) == 0 or (not self.rule.list_dropped and bool((self._outcome.action == DROPPED).all()))
 
+    @cached_property
+    def digest(self) -> str:
+        """:func:`kept_digest` of the samples that stay."""
+        return kept_digest(self.frame())
+
     def counts(self) -> pd.DataFrame:
         """``kept, relabelled, dropped`` (int64) by given class, sorted by class name.
 
@@ -142,6 +149,17 @@ class CleanedSubset:
             better = [str(label) for label in scores["suggested_label"].iloc[rows]]
         spelt[rows] = [said[Reason.SUSPICION] + one for one in better]
         return spelt
+
+
+def kept_digest(frame: pd.DataFrame) -> str:
+    """Hex digest of the samples that stay in ``frame`` (:meth:`CleanedSubset.frame`, or a file's list), in their order.
+
+    Taken over ``index, sample_id, final_label`` and, where there are parts, ``split``.
+    """
+    kept = frame[frame["action"] != "drop"] if "action" in frame else frame
+    columns = [column for column in ("index", "sample_id", "final_label", "split") if column in kept]
+    content = json.dumps([kept[column].tolist() for column in columns], ensure_ascii=False)
+    return hashlib.blake2b(content.encode("utf-8"), digest_size=16).hexdigest()
 
 
 def _spelt(names: list[str] | tuple[str, ...], places: NDArray[np.integer]) -> NDArray[np.object_]:

@@ -16,7 +16,8 @@ from PIL import Image
 
 from lsi_engine.curation import CleaningRule, Decisions, clean, export_bytes, write_export
 from lsi_engine.curation.decisions import LATEST_COLUMNS
-from lsi_engine.curation.export import read_export, repeated, subset_of
+from lsi_engine.curation.export import read_export, subset_of
+from lsi_engine.curation.manifest import repeated
 from lsi_engine.curation.splits import PARTS, split
 from lsi_engine.curation.tree import write_tree
 from lsi_engine.errors import InputError

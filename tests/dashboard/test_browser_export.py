@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 from conftest import Served, environment, visit
 from playwright.sync_api import Page, expect
 
-from lsi_engine.curation import Decisions, read_export
+from lsi_engine.curation import CleaningRule, Decisions, export_bytes, read_export
+from lsi_engine.curation.export import subset_of
+from lsi_engine.runs.store import RunStore
 
 pytestmark = pytest.mark.browser
 RUN = "digits-flipped"
@@ -146,3 +149,32 @@ def test_a_folder_of_pictures_in_balanced_parts(served: Served, page: Page, log:
     assert len(totals) == 10
     assert max(totals) == min(totals)
     assert abs(sum(sizes["test"]) / sum(totals) - 0.2) < 0.02
+
+
+def test_a_manifest_sets_the_rule_and_says_whether_the_subset_is_the_same(
+    served: Served, page: Page, log: Decisions, tmp_path: Path
+) -> None:
+    def opened(content: bytes) -> None:
+        (tmp_path / "m.json").write_bytes(content)
+        page.get_by_role("button", name="Open a manifest").click()
+        page.locator("input[type=file]").set_input_files(tmp_path / "m.json")
+
+    run = RunStore(served.cache).open(RUN)
+    rule = CleaningRule(keep_fraction=0.25, keep_end="lowest", balance=True, test=0.1, seed=3, unsure="drop")
+    manifest = export_bytes(subset_of(run, rule, served.cache), run, "manifest")
+    visit(page, f"{served.address}/export?run={RUN}&export_format=manifest")
+    opened(manifest)
+    expect(page.get_by_text("The same subset as the manifest's")).to_be_visible()
+    expect(page.locator("code").filter(has_text="--keep-fraction 0.25")).to_contain_text("--test 0.1 --seed 3")
+    assert from_command_line(page, served, tmp_path).read_bytes() == manifest == download(page, tmp_path).read_bytes()
+
+    page.get_by_text("Thin every class to the smallest").click()
+    expect(page.get_by_text("rule: balance: yes in the manifest, no here")).to_be_visible()
+    page.get_by_role("button", name="Back to the manifest's rule").click()
+    expect(page.get_by_text("The same subset as the manifest's")).to_be_visible()
+    hostile = json.loads(manifest)
+    hostile["provenance"] |= {"run": "<img src=x onerror=alert(1)> **b**", "scores_fingerprint": "f00d"}
+    opened(json.dumps(hostile).encode())
+    expect(page.get_by_text("run: <img src=x onerror=alert(1)> **b** (f00d) in the manifest")).to_be_visible()
+    opened(b'{"provenance": {"program": "<script>"}}')
+    expect(page.get_by_text("m.json is not a manifest of this program: program")).to_be_visible()
