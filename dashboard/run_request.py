@@ -121,6 +121,8 @@ class RunRequest:
                 return [f"{what}: {path} is {'a folder, not a file' if path.exists() else 'not there'}."]
             if path.suffix not in (".npz", ".npy", ".parquet"):
                 return [f"{what}: {path.name} is neither .npz, .npy nor .parquet."]
+            if self.images.strip() and not _resolved(self.images).is_dir():
+                return [f"Pictures: {_resolved(self.images)} is no folder on the machine that runs the dashboard."]
         if self.labels_csv.strip() and self.label_field.strip():
             return ["Labels come from a CSV or from a header field: leave one of the two empty."]
         if self.weights.strip() not in ("", "default") and not _resolved(self.weights).is_file():
@@ -239,8 +241,10 @@ class RunRequest:
         return {name: value for name, value in options.items() if value}
 
     def _text_options(self) -> dict[str, str]:
-        """Options of texts and tables that are filled in."""
+        """Options of texts, tables, pairs and feature files that are filled in."""
         options = {}
+        if self.kind == "features" and self.images.strip():
+            options = {"--images": str(_resolved(self.images))}
         if self.kind in TEXTS:
             options = {"--encoder": self.encoder.strip() or "tfidf", "--pooling": self.pooling}
         if self.kind == "texts":

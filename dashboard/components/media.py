@@ -2,7 +2,8 @@
 
 A picture is found by run and sample id only; a path never comes from outside. It is decoded and scaled once, off
 the event loop, and kept in ``<cache>/thumbnails`` by the hash of the sample's bytes, so a run and its corrupted
-twin share their pictures. (``/media`` and ``/static`` belong to Streamlit, hence ``/image``.)
+twin share their pictures. A row of a feature file without a picture gets a drawn placeholder. (``/media`` and
+``/static`` belong to Streamlit, hence ``/image``.)
 
 ``/deep/{run}/{sample_id}`` serves all bits of a grey picture that has more than 8: little-endian uint16, row by row,
 and in the header ``X-LSI-Deep`` as JSON what :class:`lsi_engine.samples.deep.DeepImage` says beside its values.
@@ -22,13 +23,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
+from dashboard import words
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStore
 from lsi_engine.samples.deep import DeepImage
@@ -69,8 +73,11 @@ def _is_deep(folder: str, stamp: int, sample_id: str) -> bool:
 def _pixel_art(folder: str, stamp: int) -> bool:
     pictures = _pictures(folder, stamp)
     try:
-        return pictures is not None and max(open_media(pictures.source, str(pictures.media.iloc[0])).size) <= PIXEL_ART
-    except InputError:
+        if pictures is None:
+            return False
+        first = pictures.media[pictures.media != ""].iloc[0]
+        return max(open_media(pictures.source, str(first)).size) <= PIXEL_ART
+    except (InputError, IndexError):
         return False
 
 
@@ -111,11 +118,10 @@ def _decoders() -> ThreadPoolExecutor:
 def _pictures(folder: str, stamp: int) -> _Pictures | None:
     run = Run(Path(folder))
     table = run.samples()
-    if "media" not in table or "content" not in table or run.modality not in ("image", "pairs"):
+    content = "image_content" if "image_content" in table else "content"
+    if "media" not in table or content not in table or run.modality not in ("image", "pairs"):
         return None
-    return _Pictures(
-        run.config.source, pd.Index(table["sample_id"]), table["media"], table.get("image_content", table["content"])
-    )
+    return _Pictures(run.config.source, pd.Index(table["sample_id"]), table["media"], table[content])
 
 
 def _open(name: str) -> _Pictures | None:
@@ -152,6 +158,8 @@ def answer(name: str, sample_id: str, size: str, known: str | None, versioned: b
     if pictures is None or found is None:
         return PlainTextResponse("no such picture", 404, _PRIVATE)
     media, content = found
+    if not media:
+        return _no_picture(sample_id, size)
     tag = f'"{content}-{size}-{ENCODING}"'
     keep = "private, max-age=31536000, immutable" if versioned else "private, no-cache"
     headers = _PRIVATE | {"ETag": tag, "Cache-Control": keep}
@@ -167,6 +175,28 @@ def answer(name: str, sample_id: str, size: str, known: str | None, versioned: b
     return Response(picture, media_type="image/webp", headers=headers)
 
 
+def _no_picture(sample_id: str, size: str) -> Response:
+    """What stands in for the picture of a row that never had one: calm, and with its id."""
+    if size == DEEP:
+        return PlainTextResponse("no picture", 404, _PRIVATE)
+    shown = words.escape(words.shortened(sample_id, 26))
+    drawn = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="192" height="192" viewBox="0 0 192 192">'
+        '<rect width="192" height="192" fill="#2a2e34"/><g text-anchor="middle" font-family="sans-serif">'
+        '<text x="96" y="92" font-size="15" fill="#d5dae0">No picture</text>'
+        f'<text x="96" y="114" font-size="12" fill="#b9bfc8">{shown}</text></g></svg>'
+    )
+    return Response(drawn, media_type="image/svg+xml", headers=_PRIVATE | {"Cache-Control": "private, no-cache"})
+
+
+def pictured(run: Run, sample_ids: pd.Series) -> NDArray[np.bool_]:
+    """``(n,)``: which of these samples of an image run have a picture. Only rows of a feature file may have none."""
+    pictures = _pictures(str(run.path), (run.path / "samples.parquet").stat().st_mtime_ns)
+    if pictures is None:
+        return np.zeros(len(sample_ids), dtype=bool)
+    return (pictures.media != "").to_numpy()[pictures.position.get_indexer(pd.Index(sample_ids))]
+
+
 def _all_bits(deep: DeepImage, headers: dict[str, str]) -> Response:
     facts = asdict(replace(deep, values=deep.values[:0]))
     del facts["values"]
@@ -179,7 +209,7 @@ def _all_bits(deep: DeepImage, headers: dict[str, str]) -> Response:
 def thumbnail(run: Run, sample_id: str, size: str) -> bytes | None:
     """A sample's picture as WebP, as the route serves it; None where the sample has none that can be opened."""
     served = answer(run.name, sample_id, size, None, versioned=True)
-    return bytes(served.body) if served.status_code == 200 else None
+    return bytes(served.body) if served.media_type == "image/webp" else None
 
 
 def _picture(source: dict[str, Any], media: str, content: str, size: str) -> bytes:

@@ -44,7 +44,13 @@ def source_fields(kind: Kind) -> dict[str, Any]:
             placeholder="features.npz",
             help=".npz with `features` and `labels`; .npy with X.labels.npy beside X.npy; or .parquet",
         )
-        return {"path": path}
+        images = st.text_input(
+            "Pictures",
+            placeholder="/data/cifar-10-batches-py",
+            help="Optional, to look at: row i has the i-th picture of this folder (images, or CIFAR batches); or, "
+            "where the file names them in `image_path` (`.npz`: `image_paths`), the folder that those paths begin in",
+        )
+        return {"path": path, "images": images}
     if kind in TEXTS or kind == "table":
         return _text_fields(kind)
     if kind == "pairs":

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.components.agreement import agreement_of
+from dashboard.components.media import pictured
 from dashboard.components.reading import AHEAD, desk, readings_of, record, shown
 from dashboard.components.reviewer import reviewer_name
 from dashboard.data import RunData
@@ -84,6 +85,8 @@ def draw(selection: Selection, choice: str, count: int, seed: int) -> list[str]:
     """Ids of at most ``count`` samples: half of them suspects, so that being listed says nothing, or any at random."""
     random = np.random.default_rng(seed)
     kept = np.flatnonzero(selection.mask)
+    if selection.data.run.modality == "image":
+        kept = kept[pictured(selection.data.run, selection.frame["sample_id"].iloc[kept])]
     if choice == "mixed":
         doubtful = selection.suspected[kept]
         half = min(count // 2, int(doubtful.sum()), int((~doubtful).sum()))

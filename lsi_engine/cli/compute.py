@@ -208,9 +208,19 @@ def compute_features(
         ),
     ],
     settings: Settings,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Pictures to look at: row i has the i-th of DIR (images, or CIFAR batches); or, with image_path in "
+            "FILE, where those paths begin.",
+        ),
+    ] = None,
 ) -> None:
-    """Score features that you have already computed."""
-    compute_source({"kind": "feature_file", "path": str(file.resolve())}, None, file.stem, settings)
+    """Score features that you have already computed; with pictures, if you have them, to look at."""
+    source = {"kind": "feature_file", "path": str(file.resolve())}
+    source |= {} if images is None else {"images": str(images.resolve())}
+    compute_source(source, None, file.stem, settings)
 
 
 def extractor_settings(backbone: str, weights: str, image_size: int | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 ``imagefolder``: ``PART/CLASS/FILE`` as torchvision's ``ImageFolder`` reads it. ``huggingface``: ``PART/FILE`` with a
 ``metadata.csv`` beside them (``file_name, label, sample_id``), as ``datasets.load_dataset("imagefolder")`` reads it.
 ``PART`` is train, validation or test; without parts everything is in train. ``manifest.json`` says where it came from.
+Kept rows of a feature file that have no picture are listed in ``without_picture.csv`` (``sample_id, label, split``).
 
 Files are named by sample id, so nothing collides and no name gives a label away. A sample that is a file of its own is
 linked or copied byte for byte; one that is part of a larger file (CIFAR-10, digits) is written as PNG.
@@ -23,7 +24,7 @@ from lsi_engine.curation.export import export_bytes
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.store import Run, replacing
-from lsi_engine.samples.media import inside, open_media
+from lsi_engine.samples.media import inside, media_source, open_media
 
 Layout = Literal["imagefolder", "huggingface"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -49,8 +50,12 @@ def write_tree(
     folders = _class_folders(sorted(set(kept["final_label"])))
     media = dict(zip(*(run.samples()[column] for column in ("sample_id", "media")), strict=True))
     listed: dict[str, list[tuple[str, str, str]]] = {}
+    lacking: list[tuple[str, str, str]] = []
     for done, row in enumerate(kept.to_dict("records")):
         part = row.get("split") or "train"
+        if not media[row["sample_id"]]:
+            lacking.append((row["sample_id"], row["final_label"], part))
+            continue
         folder = to / part / folders[row["final_label"]] if layout == "imagefolder" else to / part
         folder.mkdir(parents=True, exist_ok=True)
         name = _place(run, str(media[row["sample_id"]]), folder / row["sample_id"], copy)
@@ -60,6 +65,10 @@ def write_tree(
         for part, rows in listed.items():
             with (to / part / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows([("file_name", "label", "sample_id"), *rows])
+    if lacking:
+        to.mkdir(parents=True, exist_ok=True)
+        with (to / "without_picture.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([("sample_id", "label", "split"), *lacking])
     with replacing(to / "manifest.json") as temporary:
         temporary.write_bytes(manifest)
     return to
@@ -67,8 +76,8 @@ def write_tree(
 
 def _place(run: Run, media: str, stem: Path, copy: bool) -> str:
     """Put one sample's picture at ``stem`` and its suffix; returns the file's name."""
-    source = run.config.source
-    if source.get("kind") == "image_folder":
+    source = media_source(run.config.source)
+    if source.get("kind") == "image_folder" and not media.startswith("/"):  # what was damaged on purpose is no file
         original = inside(source["root"], media)
         target = stem.with_name(stem.name + original.suffix.lower())
         if copy:

@@ -140,7 +140,7 @@ def _feature_file(path: Path, first: int | None) -> Sizes:
             shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
             labels = np.load(path.with_name(f"{path.stem}.labels.npy"), allow_pickle=False).tolist()
         else:
-            return _opened({"kind": "feature_file", "path": str(path)})
+            return _opened({"kind": "feature_file", "path": str(path), "images": ""})
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read as features and labels: {error}") from error
     if len(shape) != 2:

@@ -88,7 +88,10 @@ def _all_features(run: Run, cache: Path) -> NDArray[np.floating]:
         return pair_runs.stored_features(run, cache)
     key = run.provenance["extractor_key"]
     if key is None:
-        samples = open_source(run.config.source)
+        source = run.config.source
+        if source["kind"] == "feature_file":
+            source = source | {"images": ""}  # the rows are wanted, and not their pictures
+        samples = open_source(source)
         scored = run.samples()["sample_id"]
         rows = pd.Index(samples.table["sample_id"]).get_indexer(pd.Index(scored))
         # A run derived from another may lack samples that the file has; any other run has them all.

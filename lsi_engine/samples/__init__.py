@@ -58,7 +58,7 @@ def open_source(source: dict[str, Any], *, progress: Progress = silent) -> Sampl
         "wordnet_folder": (wordnet_folder, True),
         "pneumonia": (pneumonia, True),
         "dicom_folder": (dicom_folder, True),
-        "feature_file": (feature_file, False),
+        "feature_file": (feature_file, True),
         "texts": (texts, True),
         "demo_texts": (demo_texts, False),
         "table": (table, True),

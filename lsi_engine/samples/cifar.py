@@ -189,6 +189,35 @@ def _class_names(path: Path, key: bytes) -> list[str]:
     return [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
 
 
+def folder_of_records(folder: Path) -> tuple[str, Path] | None:
+    """Which CIFAR, and where, if the files of one lie in ``folder`` or as torchvision unpacks them; else ``None``."""
+    batches = [f"data_batch_{number}" for number in range(1, 6)]
+    for kind, names in (("cifar10", [*batches, "test_batch"]), ("cifar100", ["train", "test"])):
+        for place in (folder, folder / ARCHIVES[kind].folder):
+            if any((place / name).is_file() for name in names):
+                return kind, place
+    return None
+
+
+def record_references(kind: str, folder: Path) -> list[str]:
+    """References of the training records in ``folder``, in the original order; of the test's where it has no others.
+
+    Raises ``InputError`` for a damaged file, and for a batch that is missing before one that is there: the number of
+    each record behind it could not be told.
+    """
+    for pattern in LAYOUTS[kind].splits.values():
+        names = [path.name for path in folder.iterdir() if path.is_file() and re.fullmatch(pattern, path.name)]
+        names.sort(key=lambda name: (len(name), name))
+        if kind == "cifar10" and "test_batch" not in names:
+            for number, name in enumerate(names, start=1):
+                if name != f"data_batch_{number}":
+                    raise InputError(f"{folder} has {name} but no data_batch_{number}: copy that one there, too")
+        if names:
+            sizes = {name: len(_batch_pixels(folder / name, (folder / name).stat().st_mtime_ns)) for name in names}
+            return [f"{name}/{row}" for name, size in sizes.items() for row in range(size)]
+    raise InputError(f"{folder} holds no CIFAR batches")
+
+
 def read_record(source: dict[str, Any], media: str) -> bytes:
     """The 3 072 bytes of the record ``FILE/ROW``; batches are kept in memory once read."""
     match = re.fullmatch(r"(data_batch_\d+|test_batch|train|test)/(\d+)", media)

@@ -13,32 +13,45 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.progress import Progress, silent
 from lsi_engine.samples.folder import resolved
 from lsi_engine.samples.label_table import class_name
-from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
+from lsi_engine.samples.row_pictures import row_pictures
+from lsi_engine.samples.sample_set import Modality, SampleSet, opaque_id, skipped_table
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Columns of text that a file may hold beside ``features`` and ``labels``, by their names in the sample table.
 OPTIONAL = {"sample_id": "sample_ids", "group": "groups", "true_label": "true_labels", "split": "splits"}
+#: What names each row's picture.
+PICTURES = {"image_path": "image_paths"}
+BESIDE = OPTIONAL | PICTURES
 #: Rows whose values are checked at once; bounds the memory of the check.
 CHECKED_ROWS = 8192
 
 
-def feature_file(path: str | Path) -> SampleSet:
-    """Samples that are nothing but a row of features and a label.
+def feature_file(path: str | Path, *, images: str | Path | None = None, progress: Progress = silent) -> SampleSet:
+    """Samples that are a row of features and a label, and, where their pictures are at hand, a picture to look at.
 
-    ``.npz``: ``features (N, D)`` and ``labels (N,)``, optionally ``sample_ids``, ``groups``, ``true_labels`` and
-    ``splits``, each ``(N,)``. ``.parquet``: a column ``label``, optionally ``sample_id``, ``group``, ``true_label``,
-    ``split``; the features are one column of equally long lists, or all other columns, which must then be numbers.
-    ``.npy``: ``features (N, D)`` alone, memory-mapped and never read whole, with ``X.labels.npy`` beside ``X.npy`` for
-    the labels ``(N,)`` and, optionally, ``X.groups.npy`` and so on: for more features than memory.
+    ``.npz``: ``features (N, D)`` and ``labels (N,)``, optionally ``sample_ids``, ``groups``, ``true_labels``,
+    ``splits`` and ``image_paths``, each ``(N,)``. ``.parquet``: a column ``label``, optionally ``sample_id``,
+    ``group``, ``true_label``, ``split`` and ``image_path``; the features are one column of equally long lists, or all
+    other columns, which must then be numbers. ``.npy``: ``features (N, D)`` alone, memory-mapped and never read whole,
+    with ``X.labels.npy`` beside ``X.npy`` for the labels ``(N,)`` and, optionally, ``X.groups.npy`` and so on: for
+    more features than memory.
 
     Features are kept as float32, or float64 where they are (float16 and integers become float32). Labels may be
     text or whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. A sample's id is the given one where
     that is plain (letters, digits, ``-``, ``_``; 64 at most), else a digest of it; row 42 of a file without ids is
     ``row-000042``. Rows with NaN or infinite features or without a label are skipped and listed.
 
-    Raises ``InputError`` naming the file and the row, column or lengths for anything that cannot be used.
+    Pictures are shown and never scored. ``image_path`` (``image_paths`` in ``.npz``, ``X.image_paths.npy``) names each
+    row's, relative to the folder ``images`` or else to the file's own; without it, row i has the i-th picture of
+    ``images`` (:func:`.row_pictures.row_pictures`). Then the modality is "image", ``media`` refers to the picture and
+    ``image_content`` is the hash of its bytes, both "" for a row without one. A picture that is missing or leads out
+    of the folder is listed, and its row scored all the same. ``images=""`` looks for none.
+
+    Raises ``InputError`` naming the file and the row, column or lengths for anything that cannot be used, and for
+    ``images`` without a single picture of a row.
     """
     file = resolved(path)
     if not file.is_file():
@@ -62,8 +75,27 @@ def feature_file(path: str | Path) -> SampleSet:
         "sample_id": [plain_id(each, row) for row, each in enumerate(given)],
         "name": [each or place for each, place in zip(given, places, strict=True)],
     }
+    paths = text.pop("image_path", None)
     source = {"kind": "feature_file", "path": str(file)}
-    return feature_samples(file.name, source, features, identity | text, places, _not_finite(features))
+    skipped: list[tuple[str, str]] = []
+    if images or (images is None and paths is not None):
+        folder = resolved(images) if images else file.parent
+        pictures = row_pictures(folder, len(features), paths, progress=progress)
+        if pictures is not None:
+            identity |= {"media": pictures.media, "image_content": pictures.content}
+            skipped = pictures.skipped
+        elif images:
+            raise InputError(f"{folder} has none of the pictures of {file.name}{_first_of(paths)}")
+        else:
+            skipped = [("pictures", f"none lies below {folder}{_first_of(paths)}: --images says where they are")]
+    if images is not None:
+        source["images"] = str(resolved(images)) if images else ""
+    return feature_samples(file.name, source, features, identity | text, places, _not_finite(features), skipped=skipped)
+
+
+def _first_of(paths: Sequence[str] | None) -> str:
+    named = next((path for path in paths or () if path), None)
+    return "" if named is None else f", such as {named}"
 
 
 def feature_samples(
@@ -80,7 +112,8 @@ def feature_samples(
 ) -> SampleSet:
     """Samples that are rows of ``features (N, D)``; those with a reason or without a label are skipped by their place.
 
-    ``columns`` holds ``sample_id``, ``name``, ``label`` and what else the sample table is to have, each ``(N,)``,
+    ``columns`` holds ``sample_id``, ``name``, ``label`` and what else the sample table is to have, each ``(N,)``: with
+    ``media`` they are images;
     ``positions`` the rows' numbers in the source, ``feature_names`` those of the D columns, and ``skipped`` what was
     left out before.
     """
@@ -95,7 +128,8 @@ def feature_samples(
     kept[list(reasons)] = False
     refused = [(places[row], reason) for row, reason in sorted(reasons.items())]
     named = None if feature_names is None else tuple(feature_names)
-    everything = SampleSet(name, "features", table, source, features=features, feature_names=named)
+    modality: Modality = "image" if "media" in table else "features"
+    everything = SampleSet(name, modality, table, source, features=features, feature_names=named)
     samples = everything.keep(kept, skipped_table([*skipped, *refused]))
     samples.require_two_classes()
     return samples
@@ -138,7 +172,7 @@ def _read_npy(file: Path) -> tuple[NDArray[Any], dict[str, Sequence[Any]]]:
         except (OSError, EOFError, ValueError) as error:
             raise InputError(f"{path} cannot be read as .npy: {error}") from error
 
-    names = {"label": "labels", **OPTIONAL}
+    names = {"label": "labels", **BESIDE}
     beside = {name: file.with_name(f"{file.stem}.{key}.npy") for name, key in names.items()}
     if not beside["label"].is_file():
         raise InputError(f"{file} has no labels: there is no {beside['label'].name} beside it")
@@ -156,7 +190,7 @@ def _read_npz(file: Path) -> tuple[NDArray[Any], dict[str, Sequence[Any]]]:
                 if required not in archive:
                     raise InputError(f"{file} holds no {required!r}, only {', '.join(archive.files) or 'nothing'}")
             columns = {"label": archive["labels"]}
-            columns |= {name: archive[key] for name, key in OPTIONAL.items() if key in archive}
+            columns |= {name: archive[key] for name, key in BESIDE.items() if key in archive}
             features = archive["features"]
     except InputError:
         raise
@@ -181,7 +215,7 @@ def _read_parquet(file: Path) -> tuple[NDArray[Any], dict[str, Sequence[Any]]]:
         raise InputError(f"{file} has no column 'label', only {', '.join(table.column_names[:10])}")
     # Python's own values: a column of whole numbers with a gap stays whole numbers.
     columns: dict[str, Sequence[Any]] = {
-        name: table[name].to_pylist() for name in ("label", *OPTIONAL) if name in table.column_names
+        name: table[name].to_pylist() for name in ("label", *BESIDE) if name in table.column_names
     }
     # pandas stores a table's own index as such a column.
     rest = [

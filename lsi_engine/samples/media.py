@@ -198,8 +198,19 @@ def _media_kinds() -> dict[str, MediaKind]:
     }
 
 
+def media_source(source: dict[str, Any]) -> dict[str, Any]:
+    """Where the media of ``source`` lie: in itself, or, of a feature file, in the folder of its rows' pictures."""
+    if source.get("kind") != "feature_file":
+        return source
+    from lsi_engine.samples.cifar import folder_of_records  # it imports this module
+
+    folder = Path(source.get("images") or Path(source["path"]).parent)
+    kind, root = folder_of_records(folder) or ("image_folder", folder)
+    return {"kind": kind, "root": str(root)}
+
+
 def media_kind(source: dict[str, Any]) -> MediaKind:
-    """How the samples of ``source`` are stored; raises ``InputError`` for a source without media."""
+    """How the samples of ``source`` (a :func:`media_source`) are stored; raises ``InputError`` where there are none."""
     kinds = _media_kinds()
     if source.get("kind") not in kinds:
         raise InputError(f"samples of a {source.get('kind')!r} source have no image to open")
@@ -227,6 +238,7 @@ def read_media(source: dict[str, Any], media: str) -> StoredMedia:
     with the reason.
     """
     if not media.startswith("/"):
+        source = media_source(source)
         kind = media_kind(source)
         payload = kind.read(source, media)
         return StoredMedia(content_key(payload), lambda: kind.decode(payload))
@@ -258,6 +270,7 @@ def open_media(source: dict[str, Any], media: str) -> Image.Image:
 def is_deep(source: dict[str, Any], media: str) -> bool:
     """Whether a sample has more than 8 bits of grey to show (:func:`open_deep`); False for one that cannot be read."""
     try:
+        source = media_source(source)
         kind = media_kind(source)
         if kind.is_deep is None or media.startswith("/"):  # what was damaged on purpose is 8-bit
             return False
@@ -268,6 +281,7 @@ def is_deep(source: dict[str, Any], media: str) -> bool:
 
 def open_deep(source: dict[str, Any], media: str) -> DeepImage | None:
     """All bits of one sample's grey values; ``None`` where 8 bits are all there is. Raises as :func:`open_media`."""
+    source = media_source(source)
     kind = media_kind(source)
     if kind.decode_deep is None or media.startswith("/"):
         return None
