@@ -45,6 +45,11 @@ class Job:
             return "waiting"
         return "stalled" if self.status.stalled else self.status.state
 
+    @property
+    def moment(self) -> float:
+        """When the last thing happened to it, in seconds since the epoch: its end, or else its start."""
+        return self.status.finished or self.status.started or self.path.stat().st_mtime
+
     def log_tail(self, lines: int = 30) -> str:
         """The end of what the process printed; of a progress bar redrawn in place, its last state."""
         try:
@@ -71,11 +76,14 @@ def job(path: Path) -> Job:
 
 
 def jobs(store: RunStore | None = None) -> list[Job]:
-    """Every run folder, newest first: finished, running, failed, and those that never came to have a config."""
+    """Every run folder: finished, running, failed, and those that never came to have a config.
+
+    What happened last comes first: a run counts from its end, one that has not ended from its start; where two are of
+    the same moment, by name.
+    """
     folder = (store or RunStore()).folder
     marked = {path.parent for name in ("config.json", "job.json") for path in folder.glob(f"*/{name}")}
-    found = [job(path) for path in marked]
-    return sorted(found, key=lambda job: job.status.started or job.path.stat().st_mtime, reverse=True)
+    return sorted((job(path) for path in marked), key=lambda job: (-job.moment, job.name))
 
 
 def record_of(path: Path) -> dict | None:

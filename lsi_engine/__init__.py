@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from lsi_engine.information.groups import GroupTable, score_groups
     from lsi_engine.information.model import last_layer, score_model
     from lsi_engine.information.objective import ObjectiveScores, score_objective
-    from lsi_engine.information.pairs import PairScores, score_pairs
+    from lsi_engine.information.pair_scores import PairScores
+    from lsi_engine.information.pairs import score_pairs
     from lsi_engine.information.score import score
     from lsi_engine.information.table import SCORE_COLUMNS, ScoreTable
     from lsi_engine.laplace.network import network_ggn
-    from lsi_engine.probes.objective import Gaussian, Objective, Sigmoid, Softmax
+    from lsi_engine.probes.losses import Gaussian, Sigmoid, Softmax
+    from lsi_engine.probes.objective import Objective
 
 __all__ = [
     "SCORE_COLUMNS",
@@ -60,14 +62,14 @@ _LAZY = {
     "ScoreTable": "lsi_engine.information.table",
     "SCORE_COLUMNS": "lsi_engine.information.table",
     "Objective": "lsi_engine.probes.objective",
-    "Softmax": "lsi_engine.probes.objective",
-    "Sigmoid": "lsi_engine.probes.objective",
-    "Gaussian": "lsi_engine.probes.objective",
+    "Softmax": "lsi_engine.probes.losses",
+    "Sigmoid": "lsi_engine.probes.losses",
+    "Gaussian": "lsi_engine.probes.losses",
     "ObjectiveScores": "lsi_engine.information.objective",
     "score_objective": "lsi_engine.information.objective",
     "score_model": "lsi_engine.information.model",
     "last_layer": "lsi_engine.information.model",
-    "PairScores": "lsi_engine.information.pairs",
+    "PairScores": "lsi_engine.information.pair_scores",
     "score_pairs": "lsi_engine.information.pairs",
     "NetworkScores": "lsi_engine.information.full_network",
     "retrain_network": "lsi_engine.information.full_network",

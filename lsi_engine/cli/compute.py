@@ -2,145 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import re
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.table import Table
 
-from lsi_engine.cli.console import Bars, Json, notes, out, print_json, said_seconds
 from lsi_engine.cli.corruptions import asked_for, show_sweep
+from lsi_engine.cli.execution import carry_out, planning, show_estimate
+from lsi_engine.cli.settings import Settings, chosen_rows, prior_precision, takes_settings, whole_numbers
 from lsi_engine.errors import InputError
 
 if TYPE_CHECKING:
     from lsi_engine.runs.store import RunConfig
 
 app = typer.Typer(no_args_is_help=True, help="Score a dataset and store the result as a run.")
-
-
-#: Where `--help` puts the options of the methods that train.
-TRAINING: dict[str, Any] = {"rich_help_panel": "Method and training"}
-
-
-EstimateOnly = Annotated[
-    bool,
-    typer.Option("--estimate", help="Say what it would take, by method, and compute nothing; --json for a program."),
-]
-#: Collects configurations instead of carrying them out; see :func:`plan`.
-_planned: ContextVar[list[RunConfig] | None] = ContextVar("_planned", default=None)
-
-
-class Hessian(StrEnum):
-    diag = "diag"
-    kron = "kron"
-    full = "full"
-    auto = "auto"
-
-
-class Method(StrEnum):
-    closed_form = "closed_form"
-    trajectory = "trajectory"
-    retrain = "retrain"
-
-
-class Groups(StrEnum):
-    none = "none"
-    group = "group"
-    near_duplicates = "near_duplicates"
-
-
-class Scaling(StrEnum):
-    none = "none"
-    standardize = "standardize"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options that every source takes."""
-
-    name: Annotated[str | None, typer.Option(help="Name of the run; made from the source when not given.")] = None
-    hessian: Annotated[Hessian, typer.Option(help="Structure of the posterior's precision.")] = Hessian.diag
-    weight_decay: Annotated[float, typer.Option(help="wd in mean cross-entropy + wd/2·‖θ‖².")] = 0.01
-    feature_scaling: Annotated[
-        Scaling, typer.Option(help="How features are scaled for the probe. Changes LSI; recorded with the run.")
-    ] = Scaling.standardize
-    prior_precision: Annotated[
-        str, typer.Option(help="δ of the posterior: 'weight_decay' (N·wd, what was trained) or a number.")
-    ] = "weight_decay"
-    groups: Annotated[
-        Groups, typer.Option(help="Also leave out whole groups (patients, sources), or near-duplicates.")
-    ] = Groups.none
-    method: Annotated[
-        Method, typer.Option(help="Closed form at the optimum, or probes trained as in the paper.", **TRAINING)
-    ] = Method.closed_form
-    hidden: Annotated[
-        int, typer.Option(help="Width of a hidden ReLU layer (retrain only); 0 for the linear probe.", **TRAINING)
-    ] = 0
-    learning_rate: Annotated[float, typer.Option(help="Of trajectory and retrain.", **TRAINING)] = 0.04
-    momentum: Annotated[float, typer.Option(help="Nesterov's.", **TRAINING)] = 0.9
-    epochs: Annotated[int, typer.Option(help="Full-batch steps.", **TRAINING)] = 1000
-    seeds: Annotated[
-        int, typer.Option(help="Trainings from different initial weights; their agreement is reported.", **TRAINING)
-    ] = 1
-    score_epochs: Annotated[
-        str, typer.Option(metavar="10,100,…", help="Epochs at which retrain also takes LSI.", **TRAINING)
-    ] = ""
-    rows: Annotated[
-        str,
-        typer.Option(
-            metavar="FIRST:END|NUMBER|SHARE",
-            help="Leave out these rows only, END not included; or so many, or such a share (0.1), drawn at random.",
-            **TRAINING,
-        ),
-    ] = ""
-    device: Annotated[str | None, typer.Option(help="torch device for the engine, such as cuda.")] = None
-    flip_labels: Annotated[
-        float, typer.Option(help="Share of the labels to flip on purpose, to see whether they are found.")
-    ] = 0.0
-    seed: Annotated[int, typer.Option(help="Seed of the flips.")] = 0
-    corrupt: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND:key=value,…", help="Damage on purpose, again for more; `lsi corruptions` lists the kinds."
-        ),
-    ] = None
-    sweep: Annotated[
-        str | None,
-        typer.Option(metavar="key=value,…", help="One run a value of this setting of --corrupt: NAME-sigma0.5, …"),
-    ] = None
-    estimate: EstimateOnly = False
-    as_json: Json = False
-
-
-def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Let ``command(…, settings)`` be called with the options of :class:`Settings` behind its own."""
-    hints = get_type_hints(command, include_extras=True)
-    shared = get_type_hints(Settings, include_extras=True)
-    own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
-    options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(Settings, name), annotation=hint)
-        for name, hint in shared.items()
-    ]
-
-    @functools.wraps(command)
-    def called(**values: Any) -> None:
-        command(
-            **{k: v for k, v in values.items() if k not in shared}, settings=Settings(**{k: values[k] for k in shared})
-        )
-
-    parameters = [p for p in own if p.name != "settings"] + options
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {p.name: p.annotation for p in parameters}
-    del called.__wrapped__
-    return called
 
 
 Backbone = Annotated[
@@ -250,7 +128,7 @@ def compute_source(
         momentum=settings.momentum,
         epochs=settings.epochs,
         seeds=settings.seeds,
-        score_epochs=_whole_numbers("--score-epochs", settings.score_epochs, ","),
+        score_epochs=whole_numbers("--score-epochs", settings.score_epochs, ","),
         left_out=chosen_rows(settings.rows),
         groups=settings.groups.value,
         device=settings.device,
@@ -260,8 +138,8 @@ def compute_source(
         variant = config.model_copy(update={"name": config.name + ending, "corruption": steps})
         if settings.estimate:
             return show_estimate(variant, len(variants), settings.as_json)
-        carry_out(variant)
-    if settings.sweep is not None and _planned.get() is None:
+        computed = carry_out(variant)
+    if settings.sweep is not None and computed:
         show_sweep(config.name + ending)
 
 
@@ -270,110 +148,15 @@ def plan(arguments: Sequence[str]) -> list[RunConfig]:
 
     Raises ``InputError`` for arguments that the command line would refuse.
     """
-    collected: list[RunConfig] = []
-    token = _planned.set(collected)
-    try:
-        typer.main.get_command(app)(list(arguments), standalone_mode=False)
-    except typer.BadParameter as error:
-        raise InputError(error.format_message()) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from error
-    finally:
-        _planned.reset(token)
-    return collected
-
-
-def show_estimate(config: RunConfig, runs: int, as_json: bool) -> None:
-    """What ``config`` would take, each method a line; of a sweep, what each of its runs would."""
-    from lsi_engine.runs.estimate import estimate
-    from lsi_engine.runs.store import RunStore
-
-    found = estimate(config, RunStore())
-    if as_json:
-        print_json({"runs": runs, **found.to_dict()})
-        return
-    known = {"samples": found.sizes.samples, "features": found.sizes.dimension, "classes": found.sizes.classes}
-    listed = ", ".join(f"{value:,} {name}" if value else f"{name} unknown" for name, value in known.items())
-    out.print(f"{listed} ({found.sizes.said})" + (f"; each of {runs} runs:" if runs > 1 else ""), markup=False)
-    said = "unknown" if found.features.seconds is None else said_seconds(found.features.seconds)
-    out.print(f"features   {said} ({found.features.said})", markup=False)
-    if not found.costs:
-        notes.print("how long each method takes cannot be said before the data are read")
-        return
-    table = Table("method", "about", "memory", "", box=None)
-    for name, each in found.costs.items():
-        marked = f"{name} ←" if name == found.chosen else name
-        if each.refusal:
-            table.add_row(marked, "–", "", each.refusal.replace("[", r"\["))
-        else:
-            memory = f"{each.needed / 2**30:.1f} of {each.free / 2**30:.1f} GiB free"
-            table.add_row(marked, said_seconds(each.seconds), memory, "")
-    out.print(table)
-
-
-def carry_out(config: RunConfig) -> None:
-    """Compute the run, with bars, and say what came out."""
-    if (planned := _planned.get()) is not None:
-        planned.append(config)
-        return
-    from lsi_engine.runs.pipeline import compute
-    from lsi_engine.runs.store import RunStore
-
-    with Bars() as progress:
-        run, computed = compute(config, RunStore(), progress)
-    facts = run.provenance
-    if not computed:
-        out.print(f"run [bold]{run.name}[/] is complete since {facts['created']}; nothing to do")
-        return
-    timings = facts["timings"]
-    out.print(
-        f"run [bold]{run.name}[/]: {facts['samples']:,} samples, {len(facts['classes'])} classes, "
-        f"{sum(timings.values()):.1f} s ({', '.join(f'{stage} {spent:.1f}' for stage, spent in timings.items())}), "
-        f"peak memory {facts['peak_memory_bytes'] / 2**30:.1f} GiB"
-    )
-    agreement = facts["engine"].get("seed_spearman")
-    if agreement:
-        out.print(f"seed-to-seed Spearman {agreement['mean']:.3f} (lowest {agreement['lowest']:.3f})")
-    if facts["skipped"]:
-        out.print(f"{facts['skipped']:,} item(s) could not be used: `lsi show {run.name} --skipped` lists them")
-    for warning in facts["warnings"]:
-        notes.print(f"warning: {warning}", markup=False)
-
-
-def prior_precision(text: str) -> Any:
-    if text == "weight_decay":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"--prior-precision {text!r}: give a number or 'weight_decay'") from None
-
-
-def _whole_numbers(option: str, text: str, separator: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(separator)] if text else []
-    except ValueError:
-        raise InputError(f"{option} {text!r}: give whole numbers with {separator!r} between them") from None
-
-
-def chosen_rows(text: str) -> tuple[int, int] | int | float | None:
-    if not text:
-        return None
-    if ":" not in text:
+    with planning() as collected:
         try:
-            number = float(text)
-        except ValueError:
-            number = 0.0
-        if 0 < number < 1:
-            return number
-        if number >= 1 and number == int(number):
-            return int(number)
-        raise InputError(f"--rows {text!r}: give FIRST:END, how many rows, or their share between 0 and 1")
-    ends = _whole_numbers("--rows", text, ":")
-    if len(ends) != 2 or not 0 <= ends[0] < ends[1]:
-        raise InputError(f"--rows {text!r}: give the first row and the one after the last, such as 0:50")
-    return ends[0], ends[1]
+            typer.main.get_command(app)(list(arguments), standalone_mode=False)
+        except typer.BadParameter as error:
+            raise InputError(error.format_message()) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from error
+    return collected
 
 
 def plain(text: str) -> str:

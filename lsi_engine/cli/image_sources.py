@@ -8,16 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lsi_engine.cli.compute import (
-    Backbone,
-    ImageSize,
-    Settings,
-    Weights,
-    compute_source,
-    extractor_settings,
-    takes_settings,
-)
+from lsi_engine.cli.compute import Backbone, ImageSize, Weights, compute_source, extractor_settings
 from lsi_engine.cli.console import Bars
+from lsi_engine.cli.settings import Settings, takes_settings
 
 
 class Part(StrEnum):

@@ -8,20 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from lsi_engine.cli.compute import (
-    Backbone,
-    EstimateOnly,
-    ImageSize,
-    Weights,
-    carry_out,
-    chosen_rows,
-    extractor_settings,
-    plain,
-    prior_precision,
-    show_estimate,
-)
+from lsi_engine.cli.compute import Backbone, ImageSize, Weights, extractor_settings, plain
 from lsi_engine.cli.console import Json
 from lsi_engine.cli.corruptions import asked_for
+from lsi_engine.cli.execution import carry_out, show_estimate
+from lsi_engine.cli.settings import EstimateOnly, chosen_rows, prior_precision
 from lsi_engine.cli.text_sources import Pooling, encoder_settings
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lsi_engine.cli.compute import Settings, compute_source, takes_settings
+from lsi_engine.cli.compute import compute_source
+from lsi_engine.cli.settings import Settings, takes_settings
 
 
 class Pooling(StrEnum):

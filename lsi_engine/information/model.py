@@ -18,7 +18,8 @@ from lsi_engine.information.closed_form import LooPrior
 from lsi_engine.information.objective import ObjectiveScores, score_at, state
 from lsi_engine.inputs import check_features
 from lsi_engine.probes.design import Design, FeatureScaling
-from lsi_engine.probes.objective import Objective, Softmax
+from lsi_engine.probes.losses import Softmax
+from lsi_engine.probes.objective import Objective
 from lsi_engine.progress import Progress, silent
 
 Unpack = Callable[[Any], tuple[Any, Any]]

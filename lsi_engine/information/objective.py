@@ -18,7 +18,8 @@ from lsi_engine.information.problem import Scaling
 from lsi_engine.inputs import check_features
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.linear_objective import LinearObjective
-from lsi_engine.probes.objective import Objective, resolve
+from lsi_engine.probes.losses import resolve
+from lsi_engine.probes.objective import Objective
 from lsi_engine.progress import Progress, silent
 
 

@@ -2,157 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsi_engine.errors import InputError, LsiWarning, one_of
 from lsi_engine.information.memory import require_memory
-from lsi_engine.information.pair_batch import PairBatch, Pairs
-from lsi_engine.information.pair_fit import fit_pairs
+from lsi_engine.information.pair_batch import Pairs
+from lsi_engine.information.pair_scores import PairScores
+from lsi_engine.information.pair_task import PairTask
 from lsi_engine.information.retrain import CPU_MODELS, GPU_MODELS, Shards, train_each
 from lsi_engine.information.seeds import SeedScores, check_seeds
 from lsi_engine.information.trained import UNRELIABLE, check_samples
 from lsi_engine.inputs import check_features
-from lsi_engine.probes.contrastive import ContrastiveLoss, Similarity, initial_heads
+from lsi_engine.probes.contrastive import ContrastiveLoss, Similarity
 from lsi_engine.probes.sgd import SgdSettings
 from lsi_engine.progress import Progress, silent
 
 PairScaling = Literal["unit", "none"]
-
-
-@dataclass(frozen=True)
-class PairScores:
-    """Scores of n pairs; ``index (n,)`` are their rows in the input.
-
-    Attributes
-    ----------
-    lsi_mean_shift, lsi_covariance
-        ``(n,)`` float64 nats, mean over seeds; they sum to ``lsi``.
-    matches
-        ``(n, N)`` float64: what a pair matches under heads trained without it, the mean of its image's choice among
-        all texts and its text's choice among all images. Pairs of its own group, itself excepted, are no choice.
-    heads
-        Of the first seed, trained on all pairs: A ``(d, D_image + 1)``, B ``(d, D_text + 1)``, bias last.
-    seed_scores, info
-        LSI of each seed; settings, reliability, seconds.
-    """
-
-    lsi_mean_shift: NDArray[np.float64]
-    lsi_covariance: NDArray[np.float64]
-    matches: NDArray[np.float64]
-    heads: list[NDArray[np.float64]]
-    index: NDArray[np.int64]
-    seed_scores: SeedScores
-    info: dict[str, Any] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @property
-    def lsi(self) -> NDArray[np.float64]:
-        return self.lsi_mean_shift + self.lsi_covariance
-
-    @property
-    def loo_probability(self) -> NDArray[np.float64]:
-        """``(n,)``: probability that image and text pick each other, by heads trained without the pair."""
-        return np.take_along_axis(self.matches, self.index[:, None], axis=1)[:, 0]
-
-    @property
-    def suspicion(self) -> NDArray[np.float64]:
-        """``(n,)`` in 0..1: 1 − ``loo_probability``, summed over the other pairs so that tiny doubts keep digits."""
-        return np.minimum(self._others(0.0).sum(axis=1), 1.0)
-
-    def to_frame(self) -> pd.DataFrame:
-        """``lsi, lsi_mean_shift, lsi_covariance, loo_probability, suggested_pair, suspicion, margin``.
-
-        ``suggested_pair`` is the row of the pair that would fit better, missing where none does; ``margin`` is
-        ``loo_probability`` less the best of the others. Several seeds add ``lsi_low`` and ``lsi_high``.
-        """
-        others = self._others(-1.0)
-        best, margin = others.argmax(axis=1), self.loo_probability - others.max(axis=1)
-        frame = pd.DataFrame(
-            {
-                "lsi": self.lsi,
-                "lsi_mean_shift": self.lsi_mean_shift,
-                "lsi_covariance": self.lsi_covariance,
-                "loo_probability": self.loo_probability,
-                "suggested_pair": pd.Series(best, dtype="Int64").mask(margin >= 0).array,
-                "suspicion": self.suspicion,
-                "margin": margin,
-            },
-            index=pd.Index(self.index, name="pair"),
-        )
-        if len(self.seed_scores.seeds) > 1:
-            frame["lsi_low"], frame["lsi_high"] = self.seed_scores.interval()
-        return frame
-
-    def _others(self, own: float) -> NDArray[np.float64]:
-        others = self.matches.copy()
-        np.put_along_axis(others, self.index[:, None], own, axis=1)
-        return others
-
-
-@dataclass(frozen=True)
-class _PairTask:
-    pairs: Pairs
-    loss: ContrastiveLoss
-    dimension: int
-    settings: SgdSettings
-    hessian: Literal["diag", "full"]
-    prior_precision: float
-    dtype: torch.dtype
-    start: Literal["optimum", "initial"]
-    progress: Progress
-    _started: dict[int, list[torch.Tensor]] = field(default_factory=dict)
-
-    def heads(self, seed: int) -> list[torch.Tensor]:
-        """What every run of a seed starts from."""
-        if seed not in self._started:
-            image, text = self.pairs.images.shape[1] - 1, self.pairs.texts.shape[1] - 1
-            heads = initial_heads(image, text, self.dimension, seed)
-            if self.start == "optimum":
-                heads = fit_pairs(self.pairs, self.loss, self.settings.weight_decay, heads, self.progress)
-            self._started[seed] = heads
-        return self._started[seed]
-
-    def batch(self, seed: int, left_out: NDArray[np.int64]) -> PairBatch:
-        return PairBatch(
-            self.pairs,
-            self.loss,
-            self.heads(seed),
-            torch.as_tensor(left_out, device=self.pairs.groups.device),
-            self.settings,
-            hessian=self.hessian,
-            prior_precision=self.prior_precision,
-            dtype=self.dtype,
-        )
-
-    def fingerprint(self, score_epochs: Sequence[int]) -> str:
-        digest = hashlib.sha256()
-        for values in (self.pairs.images, self.pairs.texts, self.pairs.groups):
-            digest.update(values.cpu().contiguous().numpy().tobytes())
-        facts = [
-            "pairs",
-            self.start,
-            asdict(self.settings),
-            asdict(self.loss),
-            self.dimension,
-            self.hessian,
-            self.prior_precision,
-        ]
-        digest.update(json.dumps([*facts, str(self.dtype), list(score_epochs)]).encode())
-        return digest.hexdigest()[:16]
 
 
 def score_pairs(
@@ -251,7 +125,7 @@ def score_pairs(
         f"{models:,} pairs of heads with {weights:,} weights on {len(pairs):,} pairs",
         "Lower dimension, use hessian='diag', or score fewer pairs at a time (samples=…)",
     )
-    task = _PairTask(pairs, loss, int(dimension), settings, hessian, delta, dtype, start, progress)
+    task = PairTask(pairs, loss, int(dimension), settings, hessian, delta, dtype, start, progress)
     result = train_each(
         task,
         settings,

@@ -17,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from lsi_engine.errors import InputError, one_of
-from lsi_engine.probes.objective import Objective, Softmax, resolve
+from lsi_engine.probes.losses import Softmax, resolve
+from lsi_engine.probes.objective import Objective
 
 Weights = dict[str, torch.Tensor]
 Structure = Literal["diag", "full"]

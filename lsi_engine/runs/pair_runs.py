@@ -19,7 +19,7 @@ from lsi_engine.samples import SampleSet
 from lsi_engine.samples.media import content_key
 
 if TYPE_CHECKING:
-    from lsi_engine.information.pairs import PairScores
+    from lsi_engine.information.pair_scores import PairScores
 
 #: Between the two extractors' keys in a run's ``extractor_key``, and before the number of image features.
 AND, SPLIT = "+", "@"

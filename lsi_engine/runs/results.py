@@ -22,7 +22,7 @@ from lsi_engine.runs.store import Run, replacing, write_json
 from lsi_engine.samples import SampleSet
 
 if TYPE_CHECKING:
-    from lsi_engine.information.pairs import PairScores
+    from lsi_engine.information.pair_scores import PairScores
     from lsi_engine.information.table import ScoreTable
 
 #: Columns of the sample table that the scores do not repeat.
@@ -42,7 +42,7 @@ def store_scores(
     ``whole_groups`` are further columns, one row a sample. Among the facts are ``extractor_key``,
     ``dataset_fingerprint``, ``warnings`` and ``timings`` (seconds by stage).
     """
-    from lsi_engine.information.pairs import PairScores
+    from lsi_engine.information.pair_scores import PairScores
 
     started = time.perf_counter()
     if isinstance(table, PairScores):

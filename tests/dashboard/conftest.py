@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -29,7 +29,7 @@ BROWSER_ARGUMENTS = [
     "--disable-sync",
 ]
 # A busy machine answers late; what never comes still fails.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 #: Streamlit says on its outermost element whether the page's script is still running.
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
@@ -145,7 +145,7 @@ def _executable(playwright: Playwright) -> str | None:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A fresh browser profile for the module's tests, 1440 × 900; they share its cache of scripts."""
     made = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    made.set_default_timeout(30_000)
+    made.set_default_timeout(60_000)
     yield made
     made.close()
 
@@ -179,3 +179,20 @@ def visit(page: Page, address: str) -> None:
     page.goto(address)
     page.wait_for_selector('[data-testid="stMainBlockContainer"]')
     settled(page)
+
+
+def shown(locator: Locator, *, timeout: float | None = None) -> Locator:
+    """Wait until there is one such element and it is visible.
+
+    While Streamlit redraws, what moved on the page stands there twice, old and new. ``expect(…).to_be_visible()`` fails
+    at once on two elements; counting them waits.
+    """
+    expect(locator).to_have_count(1, timeout=timeout)
+    expect(locator.first).to_be_visible(timeout=timeout)
+    return locator
+
+
+def press(locator: Locator) -> None:
+    """Click one control of a page that may be about to be redrawn, once it stands still."""
+    settled(locator.page)
+    shown(locator).click()

@@ -181,6 +181,14 @@ def test_a_run_from_a_terminal_is_listed_but_not_resumed_here(store: RunStore) -
         jobs.resume("theirs", store)
 
 
+def test_what_happened_last_is_listed_first(store: RunStore) -> None:
+    times = {"long": (1.0, 9.0), "next": (3.0, 4.0), "going": (5.0, None), "b": (2.0, 2.5), "a": (1.5, 2.5)}
+    for name, (started, finished) in times.items():
+        write_json(store.path(name) / "config.json", {"name": name})
+        write_json(store.path(name) / "status.json", RunStatus(state="cancelled", started=started, finished=finished))
+    assert [job.name for job in jobs.jobs(store)] == ["long", "going", "next", "a", "b"]
+
+
 def test_the_last_state_of_a_redrawn_bar_is_what_the_log_shows(store: RunStore) -> None:
     folder = store.path("bars")
     folder.mkdir(parents=True)
