@@ -73,7 +73,6 @@ def histogram(
             )
     tallest = int(counts.sum(axis=0).max())
     _mark_percentiles(figure, scores, tallest, edges)
-    _shade(figure, selected, edges)
     positions, texts = log_ticks(edges[0], edges[-1])
     figure.update_layout(dragmode="select", selectdirection="h", showlegend=stacked and len(names) > 1)
     figure.update_xaxes(
@@ -90,7 +89,27 @@ def histogram(
         table.loc[0, "LSI from"] = 0.0
     if stacked:
         table = table.assign(**dict(zip(names, counts, strict=True)))
-    return Chart(figure, table, _sentence(scores, noun))
+    return shaded(Chart(figure, table, _sentence(scores, noun)), selected)
+
+
+def shaded(chart: Chart, selected: tuple[float, float] | None) -> Chart:
+    """``chart`` (a histogram) with a range of scores shaded, an end of which may be infinite; itself without one."""
+    if selected is None or not chart.figure.data:
+        return chart
+    figure = go.Figure(chart.figure)
+    bars, span = chart.figure.data[0], chart.figure.layout.xaxis.range
+    first, last = span[0] + bars.width, span[1] - 4 * bars.width
+    low, high = (
+        min(max(math.log10(end) if end > 0 else first, first), last) if math.isfinite(end) else last for end in selected
+    )
+    # `add_vrect` and `add_vline` would look at every axis first, 40 ms each.
+    across = {"xref": "x", "yref": "y domain", "y0": 0, "y1": 1}
+    figure.add_shape(
+        type="rect", x0=low, x1=high, fillcolor=theme.ACCENT, opacity=0.14, layer="below", line={"width": 0}, **across
+    )
+    for end in (low, high):
+        figure.add_shape(type="line", x0=end, x1=end, line={"color": theme.ACCENT, "width": 2}, **across)
+    return Chart(figure, chart.table, chart.alt)
 
 
 def selected_range(box: dict[str, list[float]], scores: NDArray[np.floating]) -> tuple[float, float]:
@@ -145,18 +164,6 @@ def _mark_percentiles(
         at_the_end = x > edges[0] + 0.93 * (edges[-1] - edges[0])
         anchor, shift = ("right", -3) if at_the_end else ("left", 3)
         figure.add_annotation(x=x, y=top, text=text, showarrow=False, xanchor=anchor, xshift=shift)
-
-
-def _shade(figure: go.Figure, selected: tuple[float, float] | None, edges: NDArray[np.float64]) -> None:
-    if selected is None:
-        return
-    low, high = (
-        min(max(math.log10(end) if end > 0 else edges[0], edges[0]), edges[-1]) if math.isfinite(end) else edges[-1]
-        for end in selected
-    )
-    figure.add_vrect(x0=low, x1=high, fillcolor=theme.ACCENT, opacity=0.14, layer="below", line={"width": 0})
-    for end in (low, high):
-        figure.add_vline(x=end, line={"color": theme.ACCENT, "width": 2})
 
 
 def _sentence(scores: NDArray[np.floating], noun: str) -> str:

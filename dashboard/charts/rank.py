@@ -23,8 +23,8 @@ def rank_plot(
         return Chart(figure, pd.DataFrame({"rank": [], "LSI": []}), f"No {noun} to show.")
     ordered = np.sort(np.asarray(scores, dtype=np.float64), kind="stable")[::-1]
     shown = thinned(len(ordered))
-    logs, _ = log_scores(ordered)
-    x, y = np.log10(shown + 1), logs[shown]
+    # Of what is drawn alone: its ends are those of all scores, and a million logarithms take a while.
+    x, y = np.log10(shown + 1), log_scores(ordered[shown])[0]
     figure.add_scatter(
         x=x,
         y=y,
@@ -34,12 +34,15 @@ def rank_plot(
         customdata=np.column_stack([shown + 1, ordered[shown]]),
         hovertemplate="rank %{customdata[0]:,}<br>LSI %{customdata[1]:.3g}<extra></extra>",
     )
-    above = int((ordered >= cut).sum()) if cut is not None else 0
+    above = int(np.count_nonzero(ordered >= cut)) if cut is not None else 0
     if cut is not None and above > 0:
-        figure.add_vrect(x0=0, x1=np.log10(above), fillcolor=theme.ACCENT, opacity=0.14, line={"width": 0})
+        across = {"xref": "x", "yref": "y domain", "y0": 0, "y1": 1}
+        figure.add_shape(
+            type="rect", x0=0, x1=np.log10(above), fillcolor=theme.ACCENT, opacity=0.14, line={"width": 0}, **across
+        )
         figure.add_annotation(
             x=np.log10(above),
-            y=float(logs[above - 1]),
+            y=float(np.interp(np.log10(above), x, y)),
             text=f"{words.count(above)} {noun} ≥ {words.number(cut)}",
             showarrow=True,
             arrowhead=0,

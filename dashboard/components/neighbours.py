@@ -17,15 +17,29 @@ from lsi_engine.runs.store import RunStore
 #: Share of the typical distance √(2D) of two unrelated samples below which a pair counts as duplicates.
 DUPLICATE = 0.2
 MOST_DUPLICATES = 12
+#: What the features that samples are compared with may take in memory; of more, evenly spaced samples are kept.
+MOST_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class _Space:
-    """``points (N, D)`` float32 standardised features, their squared lengths, and which samples are typical."""
+    """``points (M, D)`` float32 standardised features of the run's ``rows (M,)``, ascending, their squared lengths,
+    and which of them are typical; ``mean`` and ``scale (D,)`` made them of the features."""
 
+    rows: NDArray[np.intp]
     points: NDArray[np.float32]
     squares: NDArray[np.float32]
     typical: NDArray[np.bool_]
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    def point(self, data: RunData, row: int) -> NDArray[np.float32]:
+        """``(D,)`` of any sample, kept or not."""
+        at = int(np.searchsorted(self.rows, row))
+        if at < len(self.rows) and self.rows[at] == row:
+            return self.points[at]
+        features = features_of(data.run, RunStore().cache)[row]
+        return (np.asarray(features, dtype=np.float32) - self.mean) / self.scale
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the features …")
@@ -33,18 +47,35 @@ def _space(folder: str, fingerprint: str) -> _Space | str:
     """The run's features for comparing, or the reason why there are none."""
     data = open_run(Path(folder).name)
     try:
-        features = np.asarray(features_of(data.run, RunStore().cache), dtype=np.float32)
+        stored = features_of(data.run, RunStore().cache)
+        rows = _compared(*stored.shape)
+        features = np.asarray(stored if len(rows) == len(stored) else stored[rows], dtype=np.float32)
     except (InputError, OSError) as error:
         return str(error)
-    scale = features.std(axis=0)
-    points = (features - features.mean(axis=0)) / np.where(scale > 0, scale, 1)
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 0, scale, 1)
+    points = (features - mean) / scale
     lsi = data.frame["lsi"].to_numpy()
     codes = data.frame["label"].cat.codes.to_numpy()
     typical = np.zeros(len(lsi), dtype=bool)
     for code in np.unique(codes):
         members = codes == code
         typical[members] = lsi[members] <= np.median(lsi[members])
-    return _Space(points, np.einsum("nd,nd->n", points, points), typical)
+    return _Space(rows, points, np.einsum("nd,nd->n", points, points), typical[rows], mean, scale)
+
+
+def _compared(samples: int, dimension: int) -> NDArray[np.intp]:
+    """Rows that others are compared with: all, or as many evenly spaced ones as ``MOST_BYTES`` hold."""
+    most = max(MOST_BYTES // (4 * dimension), 1)
+    if samples <= most:
+        return np.arange(samples)
+    return np.linspace(0, samples - 1, most).round().astype(np.intp)
+
+
+def compared(data: RunData) -> int:
+    """Among how many of the run's samples its neighbours are looked for; 0 where the features are gone."""
+    space = _space(str(data.run.path), data.run.fingerprint)
+    return 0 if isinstance(space, str) else len(space.rows)
 
 
 def missing_features(data: RunData) -> str | None:
@@ -58,12 +89,12 @@ def _nearest(folder: str, fingerprint: str, row: int, code: int, count: int) -> 
     space = _space(folder, fingerprint)
     if isinstance(space, str):
         return []
-    codes = open_run(Path(folder).name).frame["label"].cat.codes.to_numpy()
-    candidates = np.flatnonzero(space.typical & (codes == code))
-    candidates = candidates[candidates != row]
-    distance = space.squares[candidates] - 2 * (space.points[candidates] @ space.points[row])
+    data = open_run(Path(folder).name)
+    codes = data.frame["label"].cat.codes.to_numpy()[space.rows]
+    candidates = np.flatnonzero(space.typical & (codes == code) & (space.rows != row))
+    distance = space.squares[candidates] - 2 * (space.points[candidates] @ space.point(data, row))
     near = np.argpartition(distance, min(count, len(distance) - 1))[:count] if len(distance) else candidates
-    return [int(n) for n in candidates[near[np.argsort(distance[near], kind="stable")]]]
+    return [int(n) for n in space.rows[candidates[near[np.argsort(distance[near], kind="stable")]]]]
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
@@ -71,10 +102,11 @@ def _duplicates(folder: str, fingerprint: str, row: int) -> list[int]:
     space = _space(folder, fingerprint)
     if isinstance(space, str):
         return []
-    distance = space.squares + space.squares[row] - 2 * (space.points @ space.points[row])
-    distance[row] = np.inf
+    point = space.point(open_run(Path(folder).name), row)
+    distance = space.squares + point @ point - 2 * (space.points @ point)
+    distance[space.rows == row] = np.inf
     near = np.flatnonzero(distance <= DUPLICATE**2 * 2 * space.points.shape[1])
-    return [int(n) for n in near[np.argsort(distance[near], kind="stable")][:MOST_DUPLICATES]]
+    return [int(n) for n in space.rows[near[np.argsort(distance[near], kind="stable")][:MOST_DUPLICATES]]]
 
 
 def near_duplicates(data: RunData, row: int) -> list[int]:

@@ -10,7 +10,7 @@ from dashboard import show
 from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import ranking_sentence
 from dashboard.charts.ecdf import ecdf
-from dashboard.charts.histogram import histogram, selected_range
+from dashboard.charts.histogram import histogram, selected_range, shaded
 from dashboard.charts.rank import rank_plot, selected_scores
 from dashboard.charts.violins import MOST_VIOLINS, by_class
 from dashboard.components.gallery import Group, Section, gallery
@@ -85,7 +85,6 @@ def _long_tail(selection: Selection) -> None:
             selection.codes[mask],
             data.classes,
             data.colours,
-            selected=selection.view.lsi,
             noun=many,
         )
 
@@ -94,7 +93,7 @@ def _long_tail(selection: Selection) -> None:
             update_view(lsi=selected_range(box, selection.lsi[mask]))
 
     with show.card("tail", "The long tail", sentence):
-        show.figure(chart_of(selection, "histogram", draw, selection.view.lsi), "tail", on_box=choose)
+        show.figure(shaded(chart_of(selection, "histogram", draw), selection.view.lsi), "tail", on_box=choose)
 
 
 def _classes(selection: Selection) -> None:

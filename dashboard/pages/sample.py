@@ -10,7 +10,7 @@ from dashboard import show, words
 from dashboard.components.assets import text_of
 from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample, review_sample
-from dashboard.components.neighbours import missing_features, near_duplicates, nearest_typical
+from dashboard.components.neighbours import compared, missing_features, near_duplicates, nearest_typical
 from dashboard.components.pair_panel import pair_facts, pair_picture
 from dashboard.components.probabilities import probability_bars
 from dashboard.components.ranking import percentile, ranked, rankings
@@ -196,6 +196,9 @@ def _neighbours(selection: Selection, row: int) -> None:
     data = selection.data
     reason = missing_features(data)
     sentence = "Typical means: in the lower half of its class by LSI. Near means: alike to the probe, by its features."
+    among = compared(data)
+    if 0 < among < len(data.frame):
+        sentence += f" Looked for among {words.count(among)} evenly spaced {data.nouns[1]}."
     with show.card("sample_near", "Nearest typical samples", sentence):
         if reason:
             st.caption(words.markdown(f"Not available: {reason}"))

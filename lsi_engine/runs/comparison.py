@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run
@@ -55,7 +54,7 @@ class Comparison:
                 values = frame[measure].to_numpy(dtype=np.float64) if measure in frame else np.full(len(self), np.nan)
                 if np.isfinite(values).all() and np.ptp(values) > 0:
                     columns.append((name, measure))
-                    ranks.append(rankdata(values))
+                    ranks.append(pd.Series(values).rank().to_numpy())
         labels = pd.MultiIndex.from_tuples(columns, names=["run", "measure"])
         return pd.DataFrame(np.corrcoef(np.stack(ranks)), index=labels, columns=labels)
 
@@ -77,7 +76,7 @@ class Comparison:
             }
         )
         for which in ("first", "second"):
-            table[f"percentile_{which}"] = 100 * (rankdata(table[which]) - 1) / max(len(table) - 1, 1)
+            table[f"percentile_{which}"] = 100 * (table[which].rank() - 1) / max(len(table) - 1, 1)
         table["shift"] = table["percentile_second"] - table["percentile_first"]
         order = np.argsort(-table["shift"].abs().to_numpy(), kind="stable")
         return table.iloc[order].reset_index(drop=True)
