@@ -37,7 +37,8 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.test-installed lint types
 	sh tests/browser-setup.sh $(BIN)/python
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	# In the order of the folders: a file with few tests is often a long one and must not come last.
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test-installed
 	$(BIN)/ruff check .

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
+import lsi_engine
 from lsi_engine.curation.agreement import GIVEN, agreement, confusion, every_pair, pair, raters, to_adjudicate
 from lsi_engine.curation.reading import CANNOT_TELL, Readings, Study
 from lsi_engine.errors import InputError
 
 IDS = [f"s{i:02}" for i in range(30)]
+#: A process that reads every case of a study and names each after its reader.
+READER = """
+import sys
+from pathlib import Path
+from lsi_engine.curation.reading import Readings
+readings, reader = Readings(Path(sys.argv[1])), sys.argv[2]
+for case in readings.cases(readings.study("films"), reader, 1):
+    readings.record(case.id, reader, token=reader + case.id)
+"""
 
 
 @pytest.fixture
@@ -85,20 +96,11 @@ def test_wrong_studies_and_cases_are_named(readings: Readings, study: Study) -> 
         readings.study("y")
 
 
-def _answer_all(path: str, reader: str) -> None:
-    readings = Readings(Path(path))
-    study = readings.study("films")
-    read(readings, study, reader, dict.fromkeys(IDS, reader))
-
-
 def test_several_readers_at_once_lose_nothing(readings: Readings, study: Study) -> None:
     names = ["ann", "bob", "cyd", "dee"]
-    spawned = multiprocessing.get_context("spawn")
-    work = [spawned.Process(target=_answer_all, args=(str(readings.path), name)) for name in names]
-    for one in work:
-        one.start()
-    for one in work:
-        one.join(120)
+    command, root = [sys.executable, "-c", READER, str(readings.path)], Path(lsi_engine.__file__).parents[1]
+    work = [subprocess.Popen([*command, name], cwd=root) for name in names]
+    assert [one.wait(timeout=300) for one in work] == [0, 0, 0, 0]
     answers = readings.answers(study)
     assert answers.groupby("reader").size().to_dict() == dict.fromkeys(names, len(IDS))
     assert (answers["label"] == answers["reader"]).all()

@@ -17,6 +17,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect, sync_playwright
 
+from lsi_engine.cli.compute import plan
+from lsi_engine.runs.pipeline import compute as carry_out
+from lsi_engine.runs.store import RunStore
+
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_ARGUMENTS = [
@@ -48,13 +52,9 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def compute(cache: Path, *arguments: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "lsi_engine", "compute", *arguments],
-        env=environment(cache),
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
+    """Carry out what ``lsi compute`` with these arguments would, in this process, which has torch already."""
+    for config in plan(arguments):
+        carry_out(config, RunStore(cache))
 
 
 @pytest.fixture(scope="session")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Served, environment, visit
+from conftest import Served, visit
 from playwright.sync_api import Page, expect
 
+from lsi_engine.cli import main
 from lsi_engine.curation import CleaningRule, Decisions, export_bytes, read_export
 from lsi_engine.curation.export import subset_of
 from lsi_engine.runs.store import RunStore
@@ -54,24 +54,22 @@ def download(page: Page, folder: Path) -> Path:
     return path
 
 
-def from_command_line(page: Page, served: Served, folder: Path) -> Path:
-    """Run the command that the page shows, writing elsewhere."""
+def from_command_line(page: Page, served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Carry out the command that the page shows, writing elsewhere."""
     words = shlex.split(page.locator("code").filter(has_text="lsi export").inner_text())
     assert words[:2] == ["lsi", "export"]
     words[words.index("--to") + 1] = str(folder / "cli")
-    subprocess.run(
-        [sys.executable, "-m", "lsi_engine", *words[1:]],
-        env=environment(served.cache),
-        check=True,
-        capture_output=True,
-        cwd=folder,
-    )
+    monkeypatch.setenv("LSI_CACHE", str(served.cache))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match="0"):
+        main()
     return folder / "cli"
 
 
 @pytest.mark.parametrize("format", ["csv", "json", "parquet", "indices"])
 def test_download_written_file_and_command_line_are_the_same_bytes(
-    served: Served, page: Page, log: Decisions, tmp_path: Path, format: str
+    served: Served, page: Page, log: Decisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
     visit(page, f"{served.address}/export?run={RUN}&export_format={format}")
     expect(page.get_by_text("1 relabel · 1 drop · 1 unsure")).to_be_visible()
@@ -95,10 +93,12 @@ def test_download_written_file_and_command_line_are_the_same_bytes(
     expect(page.get_by_text("Written:")).to_be_visible()
     written = served.cache / "exports" / path.name
     assert written.read_bytes() == path.read_bytes()
-    assert from_command_line(page, served, tmp_path).read_bytes() == path.read_bytes()
+    assert from_command_line(page, served, tmp_path, monkeypatch).read_bytes() == path.read_bytes()
 
 
-def test_the_rule_changes_the_counts_and_the_file(served: Served, page: Page, log: Decisions, tmp_path: Path) -> None:
+def test_the_rule_changes_the_counts_and_the_file(
+    served: Served, page: Page, log: Decisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     visit(page, f"{served.address}/export?run={RUN}")
     page.get_by_role("radio", name="drop", exact=True).click()
     expect(page.get_by_test_id("stMetric").filter(has_text="Dropped")).to_contain_text("2")
@@ -130,7 +130,7 @@ def test_the_rule_changes_the_counts_and_the_file(served: Served, page: Page, lo
     undecided = set(doubtful["sample_id"]) - set(log.latest()["sample_id"])
     assert undecided
     assert not undecided & set(kept["sample_id"])
-    assert from_command_line(page, served, tmp_path).read_bytes() == path.read_bytes()
+    assert from_command_line(page, served, tmp_path, monkeypatch).read_bytes() == path.read_bytes()
 
 
 def test_a_folder_of_pictures_in_balanced_parts(served: Served, page: Page, log: Decisions) -> None:
@@ -152,7 +152,7 @@ def test_a_folder_of_pictures_in_balanced_parts(served: Served, page: Page, log:
 
 
 def test_a_manifest_sets_the_rule_and_says_whether_the_subset_is_the_same(
-    served: Served, page: Page, log: Decisions, tmp_path: Path
+    served: Served, page: Page, log: Decisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opened(content: bytes) -> None:
         (tmp_path / "m.json").write_bytes(content)
@@ -166,7 +166,11 @@ def test_a_manifest_sets_the_rule_and_says_whether_the_subset_is_the_same(
     opened(manifest)
     expect(page.get_by_text("The same subset as the manifest's")).to_be_visible()
     expect(page.locator("code").filter(has_text="--keep-fraction 0.25")).to_contain_text("--test 0.1 --seed 3")
-    assert from_command_line(page, served, tmp_path).read_bytes() == manifest == download(page, tmp_path).read_bytes()
+    assert (
+        from_command_line(page, served, tmp_path, monkeypatch).read_bytes()
+        == manifest
+        == download(page, tmp_path).read_bytes()
+    )
 
     page.get_by_text("Thin every class to the smallest").click()
     expect(page.get_by_text("rule: balance: yes in the manifest, no here")).to_be_visible()

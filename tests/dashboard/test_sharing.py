@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import shutil
 import socket
@@ -24,6 +23,7 @@ from dashboard.components.media import image_url
 from dashboard.server import main
 from dashboard.sharing.password import FEWEST_CHARACTERS, SharedPassword, Throttle, read_password
 from dashboard.sharing.sessions import HOURS, Sessions, cleaned_name
+from lsi_engine.cli import main as lsi
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunStore
@@ -289,16 +289,13 @@ def test_where_a_password_may_come_from(tmp_path: Path) -> None:
         read_password(tmp_path / "absent", {})
 
 
-def test_another_address_without_sharing_is_refused() -> None:
+def test_another_address_without_sharing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(InputError, match="--share"):
         main(port=0, host="0.0.0.0", headless=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "lsi_engine", "dashboard", "--share", "--headless"],
-        env={name: value for name, value in os.environ.items() if name != "LSI_PASSWORD"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "--password-file" in done.stderr
+    monkeypatch.delenv("LSI_PASSWORD", raising=False)
+    monkeypatch.setattr(sys, "argv", ["lsi", "dashboard", "--share", "--headless"])
+    with pytest.raises(SystemExit, match="1"):
+        lsi()
+    assert "--password-file" in capsys.readouterr().err

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
+from lsi_engine.cli import main
 from lsi_engine.errors import InputError
 from lsi_engine.runs.comparison import compare, corrupted_rows, difficulty, pairwise_agreement
 from lsi_engine.runs.pipeline import compute
@@ -80,14 +79,18 @@ def test_too_few_runs_or_samples_are_named() -> None:
     assert corrupted_rows({"one": frame(["a"], 0)}) is None
 
 
-def test_the_command_line_prints_what_the_module_says(tmp_path: Path) -> None:
+def test_the_command_line_prints_what_the_module_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = RunStore(tmp_path)
     flips = [{"kind": "flip_labels", "rate": 0.1, "seed": 0}]
     clean, _ = compute(RunConfig(name="clean", source={"kind": "digits"}), store)
     flipped, _ = compute(RunConfig(name="flipped", source={"kind": "digits"}, corruption=flips), store)
-    command = [sys.executable, "-m", "lsi_engine", "compare", "clean", "flipped", "--json", "--top", "5"]
-    printed = subprocess.run(command, env=os.environ | {"LSI_CACHE": str(tmp_path)}, capture_output=True, text=True)
-    found = json.loads(printed.stdout)
+    monkeypatch.setenv("LSI_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["lsi", "compare", "clean", "flipped", "--json", "--top", "5"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    found = json.loads(capsys.readouterr().out)
     joined = compare({"clean": clean.scores(), "flipped": flipped.scores()})
     moved = joined.shifts("clean", "flipped").head(5)
     assert [row["sample_id"] for row in found["moved"]] == moved["sample_id"].tolist()

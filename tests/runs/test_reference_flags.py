@@ -13,7 +13,7 @@ import pytest
 
 from lsi_engine import score
 from lsi_engine.errors import InputError
-from lsi_engine.reference import parser, plan
+from lsi_engine.reference import main, parser, plan
 from lsi_engine.runs.store import RunConfig, RunStore
 
 NAMES = ["airplane", "bird", "cat", "dog"]
@@ -75,44 +75,19 @@ def test_what_cannot_be_retrained_in_time_is_closed_form_and_says_so(cifar: Path
     assert planned(cifar, "--epochs", "100000000", "--model", "MiddleModel")[0].method == "retrain"
 
 
-def test_a_run_comes_out_that_is_what_score_gives(cifar: Path, tmp_path: Path) -> None:
+def test_a_run_comes_out_that_is_what_score_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     features = np.random.default_rng(1).normal(size=(40, 5))
     labels = np.arange(40) % 3
     np.savez(tmp_path / "f.npz", features=features, labels=labels)
-    flags = [
-        "--n_seeds",
-        "2",
-        "--epochs",
-        "200",
-        "--lr",
-        "0.04",
-        "--wd",
-        "0.01",
-        "--laptype",
-        "full",
-        "--range2",
-        "6",
-        "--human_label_noise",
-        "False",
-    ]
+    asked = {"n_seeds": 2, "epochs": 200, "lr": 0.04, "wd": 0.01, "laptype": "full", "range2": 6}
+    asked |= {"human_label_noise": False, "data_path": tmp_path / "f.npz", "name": "ours"}
     cache = tmp_path / "cache"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "lsi_engine.reference",
-            "--data_path",
-            str(tmp_path / "f.npz"),
-            "--name",
-            "ours",
-            *flags,
-        ],
-        env=os.environ | {"LSI_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "left out   6 of them" in done.stdout
+    monkeypatch.setenv("LSI_CACHE", str(cache))
+    monkeypatch.setattr(sys, "argv", ["reference", *(f"--{name}={value}" for name, value in asked.items())])
+    main()
+    assert "left out   6 of them" in capsys.readouterr().out
     scores = RunStore(cache).open("ours").scores()
     expected = score(
         features.astype(np.float32).astype(np.float64),
