@@ -18,8 +18,8 @@ def detection_curve(
 ) -> Chart:
     """Share of the ``corrupted`` samples found against the number reviewed, by measure.
 
-    ``curves`` maps a measure to columns ``reviewed`` and ``found`` (counts). The dotted lines are the best possible
-    order and a random one.
+    ``curves`` maps a measure to :meth:`lsi_engine.runs.evaluation.Evaluation.curve`: its ``share`` is the line, ``low``
+    to ``high`` the band around it. The dotted lines are the best possible order and a random one.
     """
     figure = base(height)
     for name, x, y in (
@@ -37,25 +37,39 @@ def detection_curve(
     tables = []
     for measure, curve in curves.items():
         name, colour, dash = MEASURES[measure]
-        share = curve["found"] / corrupted
+        figure.add_scatter(
+            x=[*curve["reviewed"], *curve["reviewed"][::-1]],
+            y=[*curve["high"], *curve["low"][::-1]],
+            name=name,
+            mode="lines",
+            line={"color": theme.faded(colour, 0.0), "width": 0},
+            fill="toself",
+            fillcolor=theme.faded(colour, 0.18),
+            hoverinfo="skip",
+            showlegend=False,
+        )
         figure.add_scatter(
             x=curve["reviewed"],
-            y=share,
+            y=curve["share"],
+            customdata=curve[["low", "high"]],
             name=name,
             mode="lines",
             line={"color": colour, "width": 2.5, "dash": dash},
-            hovertemplate="%{y:.1%} found after %{x:,} " + noun + "<extra>" + name + "</extra>",
+            hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}) found after %{x:,} "
+            + noun
+            + "<extra>"
+            + name
+            + "</extra>",
         )
-        tables.append(curve.assign(measure=name, share=share)[["measure", "reviewed", "found", "share"]])
+        tables.append(curve.assign(measure=name)[["measure", "reviewed", "found", "share", "low", "high"]])
     figure.update_xaxes(title=f"{noun} reviewed", range=[0, min(samples, 5 * corrupted)], tickformat=",d")
     figure.update_yaxes(title="corrupted found", tickformat=".0%", range=[0, 1.03])
     figure.update_layout(showlegend=True)
     table = pd.concat(tables, ignore_index=True)
-    after = {
-        MEASURES[measure][0]: float(curve.loc[curve["reviewed"] <= corrupted, "found"].iloc[-1]) / corrupted
-        for measure, curve in curves.items()
-    }
-    found = ", ".join(f"{name} {share:.0%}" for name, share in after.items())
+    after = {MEASURES[measure][0]: curve[curve["reviewed"] <= corrupted].iloc[-1] for measure, curve in curves.items()}
+    found = ", ".join(
+        f"{name} {row['share']:.0%} (95 % {row['low']:.0%} to {row['high']:.0%})" for name, row in after.items()
+    )
     alt = (
         f"Detection curve: after reviewing {words.count(corrupted)} {noun}, as many as are corrupted, found by {found}."
     )

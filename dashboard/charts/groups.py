@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard import words
+from dashboard import theme, words
 from dashboard.charts.chart import Chart, base, log_scores, log_ticks
 
 
@@ -39,7 +39,6 @@ def compare_groups(groups: Sequence[Group], *, measure: str, log: bool, bins: in
     for group, values in zip(groups, np.split(axis, splits), strict=True):
         share = np.histogram(values, bins=edges)[0] / len(values)
         table[group.name] = share
-        red, green, blue = (int(group.colour[i : i + 2], 16) for i in (1, 3, 5))
         figure.add_scatter(
             x=np.repeat(edges, 2)[1:-1],
             y=np.repeat(share, 2),
@@ -47,7 +46,7 @@ def compare_groups(groups: Sequence[Group], *, measure: str, log: bool, bins: in
             mode="lines",
             line={"color": group.colour, "width": 2, "dash": group.dash},
             fill="tozeroy" if group.dash == "solid" else None,
-            fillcolor=f"rgba({red},{green},{blue},0.2)",
+            fillcolor=theme.faded(group.colour, 0.2),
             hovertemplate="%{y:.1%}<extra>%{fullData.name}</extra>",
         )
     if log:

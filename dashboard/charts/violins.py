@@ -93,7 +93,7 @@ def _violins(
                 fill="toself",
                 mode="lines",
                 line={"color": colour, "width": 1.5},
-                fillcolor=_faded(colour),
+                fillcolor=theme.faded(colour, 0.35),
                 hoverinfo="skip",
             )
         else:
@@ -157,7 +157,7 @@ def _ridges(members: list[NDArray[np.float64]], summary: pd.DataFrame, colours: 
                 fill="toself",
                 mode="lines",
                 line={"color": colour, "width": 1.2},
-                fillcolor=_faded(colour),
+                fillcolor=theme.faded(colour, 0.35),
                 hoverinfo="skip",
             )
         else:
@@ -227,8 +227,3 @@ def _log(value: float) -> float:
 def _spread(n: int) -> NDArray[np.float64]:
     """Fixed, even offsets in 0..1 that keep points apart (golden-ratio sequence)."""
     return np.arange(n, dtype=np.float64) * 0.618034 % 1.0
-
-
-def _faded(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.35)"

@@ -33,13 +33,16 @@ def render() -> None:
     result = evaluation_of(data)
     _headlines(data, result.table(), count)
     left, right = st.columns(2, gap="small")
-    many = data.nouns[1]
+    many, resamples = data.nouns[1], resamples_of(data)
+    fewer = ", fewer than the usual 1,000 because the run is large" if resamples < 1000 else ""
+    bootstrap = f"95 % percentile bootstrap, {words.count(resamples)} resamples of the {many}{fewer}"
     with (
         left,
         show.card(
             "detection",
             "Detection curve",
-            f"Reviewing {many} from the highest score down: how many of the corrupted ones have turned up so far.",
+            f"Reviewing {many} from the highest score down: how many of the corrupted ones have turned up so far. "
+            f"Bands: {bootstrap}.",
         ),
     ):
         curves = {measure: result.curve(measure) for measure in MEASURES}
@@ -52,10 +55,7 @@ def render() -> None:
     ):
         show.figure(precision_at(result.table()), "precision")
     _distributions(data)
-    resamples = resamples_of(data)
-    fewer = ", fewer than the usual 1,000 because the run is large" if resamples < 1000 else ""
-    sentence = f"Intervals: 95 % percentile bootstrap, {words.count(resamples)} resamples of the {many}{fewer}."
-    with show.card("numbers", "All numbers", sentence):
+    with show.card("numbers", "All numbers", f"Intervals: {bootstrap}; the same for both measures."):
         _table(result.table())
 
 

@@ -50,7 +50,7 @@ def render() -> None:
             bind="query-params",
             label_visibility="collapsed",
         )
-        st.html(f'<span class="lsi-count">{about}</span>', width="stretch")
+        st.html(f'<span class="lsi-count lsi-about">{about}</span>', width="stretch")
         rounds.button(data)
         reviewer = reviewer_name()
     rounds.last_round(data)

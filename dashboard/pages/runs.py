@@ -119,7 +119,13 @@ def _stored() -> None:
             key="run_list",
             height=min(420, 40 + 35 * len(found)),
             placeholder="",
-            column_config={"Started": st.column_config.DatetimeColumn(format="D MMM HH:mm")},
+            column_config={
+                "State": st.column_config.TextColumn(width=70),
+                "Samples": st.column_config.NumberColumn(format="localized", width=74),
+                "Method": st.column_config.TextColumn(width=132),
+                "Time": st.column_config.TextColumn(width=78),
+                "Started": st.column_config.DatetimeColumn(format="D MMM HH:mm", width=92),
+            },
         )
         rows = event["selection"]["rows"]
         if rows and rows[0] < len(found):
@@ -131,17 +137,15 @@ def _stored() -> None:
 def _row(job: Job) -> dict[str, Any]:
     facts = _facts(job)
     timings = facts.get("timings") or {}
-    norm = facts.get("gradient_norm")
+    engine = facts.get("engine", {})
     started = job.status.started
+    method = [str(engine.get(name) or "").replace("_", " ") for name in ("method", "hessian")]
     return {
         "Run": job.name,
         "State": STATES[job.state],
         "Samples": facts.get("samples"),
-        "Classes": len(facts["classes"]) if "classes" in facts else None,
-        "Method": (facts.get("engine", {}).get("method") or "").replace("_", " "),
-        "Hessian": facts.get("engine", {}).get("hessian"),
+        "Method": ", ".join(filter(None, method)),
         "Time": words.seconds(sum(timings.values())) if timings else "",
-        "|g|": words.number(norm, 2) if norm is not None else "",
         "Started": datetime.fromtimestamp(started) if started else None,
     }
 
@@ -166,7 +170,12 @@ def _details(job: Job) -> None:
             st.button("Open this run", key="open_run", type="primary", on_click=switch_run, args=(job.name,))
         elif job.arguments is not None:
             st.button("Resume", key="resume_run", type="primary", on_click=_resume, args=(job.name,))
-    for warning in _facts(job).get("warnings", []):
+    facts = _facts(job)
+    if "classes" in facts:
+        norm = facts.get("gradient_norm")
+        fit = f" · gradient norm of the fit {words.number(norm, 2)}" if norm is not None else ""
+        st.caption(f"{words.count(len(facts['classes']))} classes{fit}")
+    for warning in facts.get("warnings", []):
         st.warning(words.markdown(warning))
     log = job.log_tail()
     if log:

@@ -262,9 +262,10 @@ def _trajectory(task: Task, device: torch.device) -> tuple[float, Arithmetic]:
 def _pairs(task: Task, shared: int) -> tuple[float, Arithmetic]:
     n, columns = float(task.samples), task.dimension + 2
     weights = float(columns * shared)
-    # Both heads forwards and backwards, the similarities of all pairs, and their gradient on either side.
-    epoch = Arithmetic(double=4 * n * weights + 6 * n**2 * shared, elements=3 * n**2)
-    posterior = Arithmetic(double=2 * n**2 * weights, elements=4 * n**2 * shared)
+    # Both heads forwards and backwards, the similarities of all pairs and their gradient on either side; then what is
+    # gone over: masks and softmaxes of all pairs, both ways, and the weights as they descend (measured on 80 to 400).
+    epoch = Arithmetic(single=4 * n * weights + 6 * n**2 * shared, elements=5 * n**2 + 2 * weights)
+    posterior = Arithmetic(double=2 * n**2 * weights, elements=8 * n**2 * shared + 1.5 * n * weights)
     if task.hessian == "full":
         posterior += Arithmetic(double=2 * n**2 * weights + 3 * weights**3)
     work = (epoch * task.epochs + posterior) * (task.left_out * task.seeds)

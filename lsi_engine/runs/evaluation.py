@@ -15,6 +15,8 @@ from lsi_engine.errors import InputError
 MEASURES = ("lsi", "suspicion")
 #: Coverage of the bootstrap intervals.
 CONFIDENCE = 0.95
+#: Of a detection curve, at most.
+CURVE_POINTS = 1000
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,11 @@ class Evaluation:
         return self._table.copy()
 
     def curve(self, measure: str) -> pd.DataFrame:
-        """``reviewed`` samples (the highest-scored first) against ``found`` corrupted ones, at most 1 000 points."""
+        """``reviewed`` samples (the highest-scored first) against ``found`` corrupted ones, at most 1 000 points.
+
+        ``share`` is ``found`` of all corrupted ones, ``low`` and ``high`` its interval at each point by itself (of each
+        resample, the share of its own corrupted samples).
+        """
         return self._curves[measure].copy()
 
 
@@ -60,29 +66,48 @@ def evaluate(
     if corrupted in (0, samples):
         raise InputError(f"{corrupted} of {samples} samples are corrupted: detection needs some of each")
     cuts = sorted({k for k in (*(at or (50, 100, 500, 1000, 5000)), corrupted) if 0 < k <= samples})
+    at_points = np.unique(np.linspace(0, samples, CURVE_POINTS).round()).astype(np.int64)
     rows: list[dict[str, object]] = []
     curves: dict[str, pd.DataFrame] = {}
     for measure in MEASURES:
         ranking = _Ranking(frame[measure].to_numpy(dtype=np.float64), truth)
-        values = ranking.metrics(np.ones(samples), cuts)
+        values, found = ranking.metrics(np.ones(samples), cuts, at_points)
         # The same resamples for each measure, so that their intervals can be compared.
         random = np.random.default_rng(seed)
-        drawn = np.array([ranking.metrics(_bootstrap_weights(random, samples), cuts) for _ in range(resamples)])
-        drawn = drawn[np.isfinite(drawn).all(axis=1)]  # a resample may hold no corrupted sample, or nothing else
-        bounds = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-        low, high = np.quantile(drawn, bounds, axis=0) if len(drawn) else np.full((2, len(values)), np.nan)
+        drawn, shares = np.empty((resamples, len(values))), np.empty((resamples, len(at_points)))
+        for row in range(resamples):
+            drawn[row], hits = ranking.metrics(_bootstrap_weights(random, samples), cuts, at_points)
+            shares[row] = hits / max(hits[-1], 1.0)
+        usable = np.isfinite(drawn).all(axis=1)  # a resample may hold no corrupted sample, or nothing else
+        low, high = _bounds(drawn[usable])
         names = ["AUROC", "average precision", *(f"precision@{k}" for k in cuts)]
         rows += [
             {"measure": measure, "metric": name, "value": v, "low": lo, "high": hi}
             for name, v, lo, hi in zip(names, values, low, high, strict=True)
         ]
-        curves[measure] = ranking.curve()
+        share_low, share_high = _bounds(shares[usable])
+        curves[measure] = pd.DataFrame(
+            {
+                "reviewed": at_points,
+                "found": found,
+                "share": found / corrupted,
+                "low": share_low,
+                "high": share_high,
+            }
+        )
     return Evaluation(pd.DataFrame(rows), curves, corrupted, samples)
 
 
 def _bootstrap_weights(random: np.random.Generator, samples: int) -> NDArray[np.float64]:
     """How often each sample occurs in one resample of the same size."""
     return np.bincount(random.integers(0, samples, samples), minlength=samples).astype(np.float64)
+
+
+def _bounds(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(2, n)``: the ends of the interval of each column of ``drawn (resamples, n)``; NaN where nothing was drawn."""
+    if not len(drawn):
+        return np.full((2, drawn.shape[1]), np.nan)
+    return np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
 
 
 class _Ranking:
@@ -99,23 +124,24 @@ class _Ranking:
         everything = np.add.reduceat(ranked, self.starts)
         return np.add.reduceat(ranked * self.truth, self.starts), everything
 
-    def metrics(self, weights: NDArray[np.float64], cuts: Sequence[int]) -> list[float]:
+    def metrics(
+        self, weights: NDArray[np.float64], cuts: Sequence[int], points: NDArray[np.int64]
+    ) -> tuple[list[float], NDArray[np.float64]]:
+        """AUROC, average precision and precision at each cut, and how many corrupted samples are found by ``points``.
+
+        Within a group of ties the expected number found grows evenly with the number reviewed.
+        """
         hits, counts = self._counts(weights)
         found, reviewed = np.cumsum(hits), np.cumsum(counts)
+        at_points = np.interp(points, np.r_[0.0, reviewed], np.r_[0.0, found])
         positives, total = found[-1], reviewed[-1]
         if positives == 0 or positives == total:
-            return [float("nan")] * (2 + len(cuts))
+            return [float("nan")] * (2 + len(cuts)), at_points
         misses = counts - hits
         auroc = float((misses * (found - hits / 2)).sum() / (positives * (total - positives)))
         with np.errstate(invalid="ignore"):
             precision = np.where(reviewed > 0, found / reviewed, 0.0)
         average_precision = float((hits / positives * precision).sum())
-        # Within a group of ties the expected number found grows evenly with the number reviewed.
         at_cuts = np.interp(cuts, np.r_[0.0, reviewed], np.r_[0.0, found])
-        return [auroc, average_precision, *(float(hit) / k for hit, k in zip(at_cuts, cuts, strict=True))]
-
-    def curve(self, points: int = 1000) -> pd.DataFrame:
-        hits, counts = self._counts(np.ones(len(self.order)))
-        found, reviewed = np.r_[0.0, np.cumsum(hits)], np.r_[0.0, np.cumsum(counts)]
-        at = np.unique(np.linspace(0, reviewed[-1], points).round())
-        return pd.DataFrame({"reviewed": at.astype(np.int64), "found": np.interp(at, reviewed, found)})
+        precisions = [float(hit) / k for hit, k in zip(at_cuts, cuts, strict=True)]
+        return [auroc, average_precision, *precisions], at_points

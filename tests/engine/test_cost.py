@@ -10,7 +10,7 @@ import pytest
 from lsi_engine import score
 from lsi_engine.errors import InputError
 from lsi_engine.information.combination import check_combination
-from lsi_engine.information.cost import METHODS, Speed, Task, cost, measured_speed
+from lsi_engine.information.cost import IN_PLACE, METHODS, Speed, Task, cost, measured_speed, pair_cost
 
 SPEED = Speed(single=1e11, double=5e10, elements=3e8)
 DIGITS = Task(1797, 64, 10, 1797)
@@ -78,3 +78,14 @@ def test_settings_that_exclude_each_other_are_refused_alike_with_and_without_dat
         check_combination(**given)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=said):
         score([[0.0], [1.0], [2.0]], [0, 1, 1], **given)  # type: ignore[arg-type]
+
+
+def test_pairs_are_trained_in_single_precision_and_compared_in_double() -> None:
+    task = Task(400, 896, 400, 400, method="retrain", epochs=1000, hessian="diag")
+    found = pair_cost(task, 16, SPEED).seconds
+    trained = 400 * 1000 * (4 * 400 * 898 * 16 + 6 * 400**2 * 16) / SPEED.single
+    assert trained < found < 10 * trained
+    doubled = pair_cost(task, 16, replace(SPEED, double=2 * SPEED.double)).seconds
+    assert found - doubled == pytest.approx(400 * 400**2 * 898 * 16 / SPEED.double / IN_PLACE)
+    assert pair_cost(replace(task, seeds=2), 16, SPEED).seconds == pytest.approx(2 * found, rel=1e-2)
+    assert pair_cost(replace(task, hessian="full"), 16, SPEED).seconds > found

@@ -56,7 +56,27 @@ def test_precision_at_k_and_the_curve_count_what_a_reviewer_would_find() -> None
     table = result.table()
     assert value(table, "lsi", "precision@1") == 1.0
     assert value(table, "lsi", "precision@3") == pytest.approx(2 / 3)
-    assert result.curve("lsi").to_dict("list") == {"reviewed": [0, 1, 2, 3, 4, 5, 6], "found": [0, 1, 2, 2, 3, 3, 3]}
+    curve = result.curve("lsi")
+    assert curve["reviewed"].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert curve["found"].tolist() == [0, 1, 2, 2, 3, 3, 3]
+    np.testing.assert_allclose(curve["share"], curve["found"] / 3)
+
+
+def test_the_band_around_the_curve_is_a_plain_bootstraps() -> None:
+    random = np.random.default_rng(4)
+    truth = random.random(300) < 0.3
+    scores = random.normal(size=300).round(1) + truth  # with ties
+    curve = evaluate(frame(scores, truth), resamples=1000, seed=1).curve("lsi").set_index("reviewed")
+    assert (curve["low"] <= curve["high"]).all()
+    np.testing.assert_allclose(curve.loc[[0, 300], ["low", "high"]], [[0, 0], [1, 1]], atol=1e-12)
+    drawn = []
+    for _ in range(1000):
+        rows = random.integers(0, 300, 300)
+        order = rows[np.argsort(-scores[rows], kind="stable")]  # ties as they came: at random
+        drawn.append(truth[order][:100].sum() / truth[rows].sum())
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert curve.loc[100, "low"] == pytest.approx(low, abs=0.02)
+    assert curve.loc[100, "high"] == pytest.approx(high, abs=0.02)
 
 
 def test_tied_scores_share_what_they_find() -> None:
@@ -69,7 +89,9 @@ def test_tied_scores_share_what_they_find() -> None:
 def test_same_seed_same_intervals() -> None:
     random = np.random.default_rng(0)
     data = frame(random.normal(size=100), random.random(100) < 0.3)
-    pd.testing.assert_frame_equal(evaluate(data, seed=1).table(), evaluate(data, seed=1).table())
+    first, again = evaluate(data, seed=1), evaluate(data, seed=1)
+    pd.testing.assert_frame_equal(first.table(), again.table())
+    pd.testing.assert_frame_equal(first.curve("suspicion"), again.curve("suspicion"))
 
 
 def test_what_cannot_be_evaluated_says_why() -> None:
