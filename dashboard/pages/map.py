@@ -26,6 +26,7 @@ STAGES = {
     "components": "finding the main directions",
     "neighbours": "finding neighbours",
     "layout": "laying out",
+    "placing": "placing the rest",
 }
 
 
@@ -128,6 +129,11 @@ def _about(data: RunData, kind: Kind) -> None:
     said = "The two directions in which the features vary most."
     if kind == "umap":
         said = "Neighbours stay neighbours; distances between groups mean little."
+    if kind == "umap" and not left_out and len(data.frame) > MOST_PLACED:
+        said += (
+            f" {words.count(MOST_PLACED)} evenly spaced {data.nouns[1]} are laid out, each of the others lies among "
+            "those whose features are nearest to its own."
+        )
     if left_out:
         said += (
             f" {words.count(MOST_PLACED)} evenly spaced {data.nouns[1]} are placed, {words.count(left_out)} left out."

@@ -1,8 +1,8 @@
 """A run's features in the plane: PCA at once, UMAP in the background; kept in ``<run>/map`` once computed.
 
 Coordinates are ``(N, 2)`` float32, rows as in the run's scores, shifted and scaled by one factor so that they fill the
-square from 0 to 1 without changing shape; a sample that a map leaves out has NaN. Both see standardised features
-(mean 0, standard deviation 1 a column), whatever the run's own scaling.
+square from 0 to 1 without changing shape; a sample that a map leaves out has NaN (maps of an earlier version). Both see
+standardised features (mean 0, standard deviation 1 a column), whatever the run's own scaling.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from lsi_engine.runs.store import Run, replacing
 
 Kind = Literal["pca", "umap"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-#: UMAP places at most this many samples; of more, an evenly spaced choice, and the rest are left out.
+#: UMAP lays out at most this many samples; of more, an evenly spaced choice, and the rest are placed among those.
 MOST_PLACED = 50_000
 #: Principal components that UMAP measures distances in.
 COMPONENTS = 50
 NEIGHBOURS = 15
+#: Samples beside which one that was not laid out is placed.
+BESIDE = 5
 #: Rows that are projected at a time: 32 MB of 512 columns.
 BLOCK_ROWS = 16_384
 EPOCHS = 200
@@ -61,8 +63,10 @@ def project(run: Run, cache: Path, kind: Kind, progress: Progress = silent) -> N
         placed = _principal(features, 2, progress)[:, :2]
     else:
         rows = placed_rows(len(features))
-        placed = np.full((len(features), 2), np.nan, dtype=np.float32)
-        placed[rows] = _umap(_principal(features[rows], COMPONENTS, progress), progress)
+        points = _principal(features, COMPONENTS, progress)
+        placed = np.zeros((len(features), 2), dtype=np.float32)
+        placed[rows] = _umap(points[rows], progress)
+        _place_rest(placed, points, rows, progress)
     square = _in_unit_square(placed)
     with replacing(map_folder(run) / f"{kind}.npy") as temporary, temporary.open("wb") as file:
         np.save(file, square, allow_pickle=False)
@@ -70,7 +74,7 @@ def project(run: Run, cache: Path, kind: Kind, progress: Progress = silent) -> N
 
 
 def placed_rows(samples: int) -> NDArray[np.intp]:
-    """Rows that UMAP places: all, or ``MOST_PLACED`` evenly spaced ones."""
+    """Rows that UMAP lays out: all, or ``MOST_PLACED`` evenly spaced ones."""
     if samples <= MOST_PLACED:
         return np.arange(samples)
     return np.linspace(0, samples - 1, MOST_PLACED).round().astype(np.intp)
@@ -110,6 +114,30 @@ def _umap(points: NDArray[np.float32], progress: Progress) -> NDArray[np.float32
     found = method.fit_transform(points)
     progress("layout", EPOCHS, EPOCHS)
     return np.asarray(found, dtype=np.float32)
+
+
+def _place_rest(
+    placed: NDArray[np.float32], points: NDArray[np.float32], rows: NDArray[np.intp], progress: Progress
+) -> None:
+    """Fill ``placed (N, 2)`` beyond ``rows``: the mean of the ``BESIDE`` nearest of those, weighted by 1 / distance.
+
+    UMAP's own ``transform`` starts from such a mean, too, and goes on with a layout of its own, which a million samples
+    would wait long for. Distances are those of ``points (N, components)``. Stage "placing", in samples.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    rest = np.setdiff1d(np.arange(len(points)), rows)
+    if not len(rest):
+        return
+    search = NearestNeighbors(n_neighbors=min(BESIDE, len(rows)), algorithm="brute").fit(points[rows])
+    for start in range(0, len(rest), BLOCK_ROWS):
+        progress("placing", start, len(rest))
+        block = rest[start : start + BLOCK_ROWS]
+        distance, nearest = search.kneighbors(points[block])
+        weight = 1 / np.maximum(distance, 1e-6)
+        weight /= weight.sum(axis=1, keepdims=True)
+        placed[block] = np.einsum("nk,nkd->nd", weight, placed[rows[nearest]])
+    progress("placing", len(rest), len(rest))
 
 
 class _Epochs(io.TextIOBase):

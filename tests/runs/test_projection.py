@@ -53,7 +53,7 @@ def test_pca_fills_the_square_tells_the_blobs_apart_and_is_kept(store: RunStore)
         project(run, store.cache, "umap")
 
 
-def test_umap_leaves_out_what_is_too_much_reports_and_can_be_cancelled(
+def test_umap_places_what_is_too_much_reports_and_can_be_cancelled(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = store.open("blobs")
@@ -62,18 +62,28 @@ def test_umap_leaves_out_what_is_too_much_reports_and_can_be_cancelled(
 
     def stop_in_layout(stage: str, done: int, total: int) -> None:
         stages.append(stage)
-        if stage == "layout":
+        if stage == "placing":
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
         project(run, store.cache, "umap", stop_in_layout)
-    assert list(dict.fromkeys(stages)) == ["features", "components", "neighbours", "layout"]
+    assert list(dict.fromkeys(stages)) == [
+        "features",
+        "components",
+        "neighbours",
+        "layout",
+        "placing",
+    ]
     assert stored(run, "umap") is None
     points = project(run, store.cache, "umap")
     rows = placed_rows(120)
     assert len(np.unique(rows)) == 80
-    assert np.isfinite(points[rows]).all()
-    assert np.isnan(np.delete(points, rows, axis=0)).all()
+    assert np.isfinite(points).all()
+    # Each of the others lies beside laid-out samples of its own blob.
+    left = (run.scores()["label"] == "left").to_numpy()
+    for row in np.setdiff1d(np.arange(120), rows):
+        nearest = rows[np.linalg.norm(points[rows] - points[row], axis=1).argmin()]
+        assert left[nearest] == left[row]
 
 
 def test_an_unknown_map_is_named(store: RunStore) -> None:
