@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Served, visit
+from conftest import Served, press, settled, shown, visit
 from playwright.sync_api import Page, expect
 
 from lsi_engine.cli import main
@@ -42,13 +42,14 @@ def log(served: Served) -> Decisions:
     return log
 
 
-def total(page: Page, name: str) -> str:
-    return page.get_by_test_id("stMetric").filter(has_text=name).get_by_test_id("stMetricValue").inner_text()
+def expect_total(page: Page, name: str, value: str) -> None:
+    metric = page.get_by_test_id("stMetric").filter(has_text=name)
+    expect(metric.get_by_test_id("stMetricValue")).to_have_text([value])
 
 
 def download(page: Page, folder: Path) -> Path:
     with page.expect_download() as started:
-        page.get_by_role("button", name="Download digits").click()
+        press(page.get_by_role("button", name="Download digits"))
     path = folder / started.value.suggested_filename
     started.value.save_as(path)
     return path
@@ -56,6 +57,7 @@ def download(page: Page, folder: Path) -> Path:
 
 def from_command_line(page: Page, served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Carry out the command that the page shows, writing elsewhere."""
+    settled(page)
     words = shlex.split(page.locator("code").filter(has_text="lsi export").inner_text())
     assert words[:2] == ["lsi", "export"]
     words[words.index("--to") + 1] = str(folder / "cli")
@@ -72,13 +74,9 @@ def test_download_written_file_and_command_line_are_the_same_bytes(
     served: Served, page: Page, log: Decisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
     visit(page, f"{served.address}/export?run={RUN}&export_format={format}")
-    expect(page.get_by_text("1 relabel · 1 drop · 1 unsure")).to_be_visible()
-    assert [total(page, name) for name in ("Kept", "Relabelled", "Dropped", "In the file")] == [
-        "1,795",
-        "1",
-        "1",
-        "1,796",
-    ]
+    shown(page.get_by_text("1 relabel · 1 drop · 1 unsure"))
+    for name, value in {"Kept": "1,795", "Relabelled": "1", "Dropped": "1", "In the file": "1,796"}.items():
+        expect_total(page, name, value)
     path = download(page, tmp_path)
     frame, origin = read_export(path)
     assert len(frame) == 1796
@@ -89,8 +87,8 @@ def test_download_written_file_and_command_line_are_the_same_bytes(
     assert exported.loc[relabelled["sample_id"], "final_label"] == relabelled["new_label"]
     assert log.latest().query("action == 'drop'")["sample_id"].iloc[0] not in exported.index
 
-    page.get_by_role("button", name="Write to the exports folder").click()
-    expect(page.get_by_text("Written:")).to_be_visible()
+    press(page.get_by_role("button", name="Write to the exports folder"))
+    shown(page.get_by_text("Written:"))
     written = served.cache / "exports" / path.name
     assert written.read_bytes() == path.read_bytes()
     assert from_command_line(page, served, tmp_path, monkeypatch).read_bytes() == path.read_bytes()
@@ -100,12 +98,12 @@ def test_the_rule_changes_the_counts_and_the_file(
     served: Served, page: Page, log: Decisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visit(page, f"{served.address}/export?run={RUN}")
-    page.get_by_role("radio", name="drop", exact=True).click()
-    expect(page.get_by_test_id("stMetric").filter(has_text="Dropped")).to_contain_text("2")
-    page.get_by_text("Drop undecided samples with a doubtful label").click()
-    page.get_by_text("Keep only a share of each class").click()
-    page.get_by_text("List the dropped samples too").click()
-    page.get_by_role("radio", name="lowest").click()
+    press(page.get_by_role("radio", name="drop", exact=True))
+    expect_total(page, "Dropped", "2")
+    press(page.get_by_text("Drop undecided samples with a doubtful label"))
+    press(page.get_by_text("Keep only a share of each class"))
+    press(page.get_by_text("List the dropped samples too"))
+    press(page.get_by_role("radio", name="lowest"))
     expect(page.locator("code").filter(has_text="--list-dropped")).to_contain_text("--keep-end lowest")
     path = download(page, tmp_path)
     frame, origin = read_export(path)
@@ -125,7 +123,7 @@ def test_the_rule_changes_the_counts_and_the_file(
         "list_dropped": True,
     }
     kept = frame[frame["action"] != "drop"]
-    assert total(page, "In the file") == f"{len(kept):,}"
+    expect_total(page, "In the file", f"{len(kept):,}")
     doubtful = scores[(scores["suspicion"] >= 0.9) & scores["suggested_label"].notna()]
     undecided = set(doubtful["sample_id"]) - set(log.latest()["sample_id"])
     assert undecided
@@ -135,13 +133,14 @@ def test_the_rule_changes_the_counts_and_the_file(
 
 def test_a_folder_of_pictures_in_balanced_parts(served: Served, page: Page, log: Decisions) -> None:
     visit(page, f"{served.address}/export?run={RUN}")
-    page.get_by_text("Thin every class to the smallest").click()
-    expect(page.locator("code").filter(has_text="--balance")).to_be_visible()
+    press(page.get_by_text("Thin every class to the smallest"))
+    shown(page.locator("code").filter(has_text="--balance"))
     field = page.get_by_role("spinbutton", name="Test part, %")
+    settled(page)
     field.fill("20")
     field.press("Enter")
     expect(page.locator("code").filter(has_text="--test 0.2")).to_contain_text("--balance")
-    page.get_by_role("button", name="Make the folder").click()
+    press(page.get_by_role("button", name="Make the folder"))
     expect(page.get_by_text(f"{RUN}.imagefolder.").last).to_be_visible()
     (root,) = (served.cache / "exports").glob(f"{RUN}.imagefolder.*")
     sizes = {part: [len(list(one.iterdir())) for one in sorted((root / part).iterdir())] for part in ("train", "test")}
@@ -156,7 +155,7 @@ def test_a_manifest_sets_the_rule_and_says_whether_the_subset_is_the_same(
 ) -> None:
     def opened(content: bytes) -> None:
         (tmp_path / "m.json").write_bytes(content)
-        page.get_by_role("button", name="Open a manifest").click()
+        press(page.get_by_role("button", name="Open a manifest"))
         page.locator("input[type=file]").set_input_files(tmp_path / "m.json")
 
     run = RunStore(served.cache).open(RUN)
@@ -164,7 +163,7 @@ def test_a_manifest_sets_the_rule_and_says_whether_the_subset_is_the_same(
     manifest = export_bytes(subset_of(run, rule, served.cache), run, "manifest")
     visit(page, f"{served.address}/export?run={RUN}&export_format=manifest")
     opened(manifest)
-    expect(page.get_by_text("The same subset as the manifest's")).to_be_visible()
+    shown(page.get_by_text("The same subset as the manifest's"))
     expect(page.locator("code").filter(has_text="--keep-fraction 0.25")).to_contain_text("--test 0.1 --seed 3")
     assert (
         from_command_line(page, served, tmp_path, monkeypatch).read_bytes()
@@ -172,13 +171,13 @@ def test_a_manifest_sets_the_rule_and_says_whether_the_subset_is_the_same(
         == download(page, tmp_path).read_bytes()
     )
 
-    page.get_by_text("Thin every class to the smallest").click()
-    expect(page.get_by_text("rule: balance: yes in the manifest, no here")).to_be_visible()
-    page.get_by_role("button", name="Back to the manifest's rule").click()
-    expect(page.get_by_text("The same subset as the manifest's")).to_be_visible()
+    press(page.get_by_text("Thin every class to the smallest"))
+    shown(page.get_by_text("rule: balance: yes in the manifest, no here"))
+    press(page.get_by_role("button", name="Back to the manifest's rule"))
+    shown(page.get_by_text("The same subset as the manifest's"))
     hostile = json.loads(manifest)
     hostile["provenance"] |= {"run": "<img src=x onerror=alert(1)> **b**", "scores_fingerprint": "f00d"}
     opened(json.dumps(hostile).encode())
-    expect(page.get_by_text("run: <img src=x onerror=alert(1)> **b** (f00d) in the manifest")).to_be_visible()
+    shown(page.get_by_text("run: <img src=x onerror=alert(1)> **b** (f00d) in the manifest"))
     opened(b'{"provenance": {"program": "<script>"}}')
-    expect(page.get_by_text("m.json is not a manifest of this program: program")).to_be_visible()
+    shown(page.get_by_text("m.json is not a manifest of this program: program"))

@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from conftest import Served, settled, visit
+from conftest import Served, press, settled, shown, visit
 from playwright.sync_api import Locator, Page, expect
 
 from lsi_engine.curation import Decisions
@@ -64,20 +64,20 @@ def test_the_grid_pages_through_any_score_and_jumps(served: Served, page: Page) 
     tiles = page.locator(".tile")
     expect(tiles).to_have_count(60)
     assert ids(tiles) == order[:60]
-    page.get_by_role("button", name="Last »").click()
-    expect(page.get_by_text("Images page 30 of 30")).to_be_visible()
+    press(page.get_by_role("button", name="Last »"))
+    shown(page.get_by_text("Images page 30 of 30"))
     expect(tiles).to_have_count(1797 - 29 * 60)
     assert ids(tiles) == order[29 * 60 :]
-    page.get_by_role("button", name="‹ Back").click()
+    press(page.get_by_role("button", name="‹ Back"))
     expect(tiles).to_have_count(60)
     assert ids(tiles) == order[28 * 60 : 29 * 60]
-    page.get_by_role("button", name="« First").click()
-    expect(page.get_by_text("Images page 1 of 30")).to_be_visible()
+    press(page.get_by_role("button", name="« First"))
+    shown(page.get_by_text("Images page 1 of 30"))
 
     visit(page, f"{served.address}/gallery?run=digits-flipped&layout=Grid")
     page.get_by_label("Go to LSI percentile", exact=True).fill("50")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Images page 15 of 30")).to_be_visible()
+    shown(page.get_by_text("Images page 15 of 30"))
     expect(page.locator(".tile .percentile", has_text=re.compile(r"^p50\.0$"))).to_have_count(1)
 
 
@@ -88,27 +88,28 @@ def test_tiles_are_selected_and_decided_in_bulk_and_undone(served: Served, page:
     chosen = ids(tiles)[1:5]
     tiles.nth(1).locator(".open").click(modifiers=["Control"])
     tiles.nth(4).locator(".open").click(modifiers=["Shift"])
-    expect(page.get_by_text("4 selected")).to_be_visible()
-    page.get_by_role("button", name="✕ Drop").click()
+    shown(page.get_by_text("4 selected"))
+    press(page.get_by_role("button", name="✕ Drop"))
     expect(page.locator(".decision", has_text="dropped")).to_have_count(4)
+    shown(page.get_by_role("button", name="Undo the last 4"))
     latest = log(served).latest()
     assert sorted(latest["sample_id"]) == sorted(chosen)
     assert set(latest["action"]) == {"drop"}
     expect(page.locator(".tile.selected")).to_have_count(0)
-    page.get_by_role("button", name="Undo the last 4").click()
+    press(page.get_by_role("button", name="Undo the last 4"))
     expect(page.locator(".decision")).to_have_count(0)
     assert log(served).latest().empty
 
     tiles.nth(0).locator(".open").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
-    expect(page.get_by_text("1 selected")).to_be_visible()
-    page.get_by_role("button", name="Relabel").click()
-    page.get_by_role("button", name="Relabel to 0").click()
+    shown(page.get_by_text("1 selected"))
+    press(page.get_by_role("button", name="Relabel"))
+    press(page.get_by_role("button", name="Relabel to 0"))
     expect(page.locator(".decision", has_text="relabelled")).to_have_count(1)
     row = log(served).latest().iloc[0]
     assert (row["sample_id"], row["action"], row["new_label"]) == (chosen[0], "relabel", "0")
-    page.get_by_role("button", name="Undo the last 1").click()
+    press(page.get_by_role("button", name="Undo the last 1"))
     expect(page.locator(".decision")).to_have_count(0)
 
 
@@ -122,7 +123,7 @@ def test_a_tile_opens_the_sample_with_its_neighbours_and_history(served: Served,
     settled(page)
     picture = page.locator(f'img[alt^="image {sample_id}"]').first
     expect(picture).to_be_visible()
-    expect(page.get_by_text("Nobody has decided yet.")).to_be_visible()
+    shown(page.get_by_text("Nobody has decided yet."))
     frame = scores(served).set_index("sample_id")
     low = frame.groupby("label")["lsi"].median()
     near = page.locator(".group").first
@@ -139,4 +140,4 @@ def test_a_tile_opens_the_sample_with_its_neighbours_and_history(served: Served,
 
 def test_an_unknown_sample_in_a_link_is_said(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/sample?run=digits&sample=%3Cb%3Enobody")
-    expect(page.get_by_text("has no sample <b>nobody")).to_be_visible()
+    shown(page.get_by_text("has no sample <b>nobody"))

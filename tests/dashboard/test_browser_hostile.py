@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pandas as pd
 import pytest
-from conftest import Served, settled, visit
-from playwright.sync_api import Page, expect
+from conftest import Served, press, settled, visit
+from playwright.sync_api import Page, TimeoutError, expect
 
 from dashboard import saved_views
 from dashboard.components.reading import readings_of
@@ -100,15 +101,17 @@ NAMELESS = """() => {
 def test_nothing_acts_on_any_page(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/gallery?run={FLIPPED}&layout=Grid")
     for title in PAGES:
-        page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
+        press(page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True))
         expect(page).to_have_url(re.compile("/(start)?[?]" if title == "Overview" else f"/{title.lower()}[?]"))
         settled(page)
         if title in ("Gallery", "Review"):
             expect(page.get_by_text(SEEN).first).to_be_attached()
-        page.wait_for_timeout(200)
+        page.wait_for_timeout(200)  # for what a script would do
         unharmed(page)
         # No name is so long that the page must be scrolled sideways.
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), title
+        page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth")
+        with suppress(TimeoutError):  # figures name their buttons once they are drawn
+            page.wait_for_function(f"() => !({NAMELESS})().length")
         assert page.evaluate(NAMELESS) == [], title
     first = pd.read_parquet(served.cache / "runs" / FLIPPED / "scores.parquet")["sample_id"].iloc[0]
     visit(page, f"{served.address}/sample?run={FLIPPED}&sample={first}")
@@ -117,7 +120,7 @@ def test_nothing_acts_on_any_page(served: Served, page: Page) -> None:
     narrowed = {"class": [HOSTILE["element"], HOSTILE["markdown"], HOSTILE["streamlit"]], "q": ["evil"]}
     visit(page, f"{served.address}/overview?" + urlencode({"run": [RUN], **narrowed}, doseq=True))
     expect(page.get_by_role("button", name=HOSTILE["element"]).first).to_be_visible()
-    page.get_by_role("button", name="Filters").click()
+    press(page.get_by_role("button", name="Filters"))
     settled(page)
     unharmed(page)
 
@@ -125,7 +128,7 @@ def test_nothing_acts_on_any_page(served: Served, page: Page) -> None:
 def test_the_report_of_it_is_as_dead(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/overview?run={FLIPPED}")
     with page.expect_download() as saving:
-        page.get_by_role("button", name="Report").click()
+        press(page.get_by_role("button", name="Report"))
     assert saving.value.suggested_filename == f"{FLIPPED}.report.html"
     content = saving.value.path().read_text(encoding="utf-8")
     page.route("**/report.html", lambda route: route.fulfill(body=content, content_type="text/html; charset=utf-8"))

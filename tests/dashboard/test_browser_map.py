@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Served, visit
+from conftest import Served, press, shown, visit
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -32,6 +32,7 @@ def test_a_lasso_filters_and_its_chip_clears_it(served: Served, page: Page) -> N
     page.mouse.up()
     chip = page.get_by_role("button", name="Area on the PCA map")
     expect(chip).to_be_visible()
+    expect(page).to_have_url(re.compile("lasso="))
     query = dict(re.findall(r"[?&](\w+)=([^&]+)", page.url))
     run = RunStore(served.cache).open("digits")
     points = stored(run, "pca")
@@ -42,24 +43,24 @@ def test_a_lasso_filters_and_its_chip_clears_it(served: Served, page: Page) -> N
     assert 0 < kept < 1797
     assert len(query["lasso"]) < 1500, "corners travel, not samples"
     expect(page.locator(".lsi-count", has_text="of 1,797")).to_have_text(f"{kept:,} of 1,797 images")
-    page.get_by_role("link", name="Gallery").click()
+    press(page.get_by_role("link", name="Gallery"))
     expect(page.locator(".lsi-count", has_text="of 1,797").first).to_have_text(f"{kept:,} of 1,797 images")
     chip.click()
     expect(chip).to_have_count(0)
-    expect(page.get_by_text("1,797 images", exact=True)).to_be_visible()
+    shown(page.get_by_text("1,797 images", exact=True))
 
 
 def test_the_picture_and_the_numbers_behind_it(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/map?run=digits&class=3")
     expect(page.locator(".map")).to_have_attribute("data-ready", "1797")
     with page.expect_download() as saving:
-        page.get_by_role("button", name="Save the map as PNG").click()
+        press(page.get_by_role("button", name="Save the map as PNG"))
     assert saving.value.suggested_filename == "digits-map-pca-lsi.png"
     with Image.open(saving.value.path()) as picture:
         assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 50, "points in many colours"
-    page.get_by_role("button", name="Numbers").click()
-    expect(page.get_by_text("183 points: their place on the map")).to_be_visible()
-    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    press(page.get_by_role("button", name="Numbers"))
+    shown(page.get_by_text("183 points: their place on the map"))
+    shown(page.get_by_test_id("stDataFrame"))
 
 
 def test_points_are_served_by_run_and_nothing_else(served: Served, page: Page) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Served, compute, visit
+from conftest import Served, compute, shown, visit
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -44,28 +44,28 @@ def test_image_and_caption_are_shown_together_and_never_as_markup(served: Served
     sample = RunStore(served.cache).open("squares").samples()["sample_id"].iloc[0]
     visit(page, f"{served.address}/sample?run=squares&sample={sample}")
     expect(page.get_by_text(HOSTILE).first).to_be_visible()
-    assert page.locator("b[onclick]").count() == 0
-    expect(page.get_by_text("Do image and caption belong together?")).to_be_visible()
-    expect(page.get_by_text("Among 12 pairs")).to_be_visible()
+    expect(page.locator("b[onclick]")).to_have_count(0)
+    shown(page.get_by_text("Do image and caption belong together?"))
+    shown(page.get_by_text("Among 12 pairs"))
 
 
 def test_pages_of_classes_say_what_to_do_instead(served: Served, page: Page, pairs: Path) -> None:
     for name in ("classes", "overview"):
         visit(page, f"{served.address}/{name}?run=squares")
-        expect(page.get_by_text("These pairs have no classes")).to_be_visible()
+        shown(page.get_by_text("These pairs have no classes"))
 
 
 def test_a_wrong_caption_is_one_key_and_drops_the_pair(served: Served, page: Page, pairs: Path) -> None:
     visit(page, f"{served.address}/review?run=squares&queue=Suspicion")
-    expect(page.get_by_role("button", name=re.compile("Caption wrong"))).to_be_visible()
+    shown(page.get_by_role("button", name=re.compile("Caption wrong")))
     expect(page.get_by_role("button", name=re.compile("Relabel"))).to_have_count(0)
-    shown = page.locator(".review").get_attribute("data-sample")
+    asked = page.locator(".review").get_attribute("data-sample")
     page.wait_for_timeout(400)  # a sample takes no key in its first quarter of a second
     page.keyboard.press("2")
-    expect(page.get_by_text("1 of 12 decided")).to_be_visible()
-    expect(page.locator('.review[data-unsaved="0"]')).to_be_visible()
+    shown(page.get_by_text("1 of 12 decided"))
+    shown(page.locator('.review[data-unsaved="0"]'))
     latest = Decisions(served.cache / "runs" / "squares" / "decisions.sqlite").latest()
-    assert latest[["sample_id", "action", "note"]].to_numpy().tolist() == [[shown, "drop", "caption wrong"]]
+    assert latest[["sample_id", "action", "note"]].to_numpy().tolist() == [[asked, "drop", "caption wrong"]]
 
 
 def test_the_form_starts_the_same_run(pairs: Path, tmp_path: Path) -> None:

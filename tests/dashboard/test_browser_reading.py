@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from conftest import Served, visit
+from conftest import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
 from lsi_engine.curation.agreement import GIVEN, every_pair, raters
@@ -18,10 +18,10 @@ def test_a_study_is_made_read_blind_and_compared(served: Served, page: Page) -> 
     page.add_init_script("localStorage.setItem('lsi-reviewer', 'ann')")
     scores = pd.read_parquet(served.cache / "runs" / RUN / "scores.parquet").set_index("sample_id")
     visit(page, f"{served.address}/reading?run={RUN}")
-    page.get_by_role("button", name="New study").click()
+    press(page.get_by_role("button", name="New study"))
     page.get_by_label("Name", exact=True).fill("first")
     page.get_by_label("At most so many images").fill("6")
-    page.get_by_role("button", name="Make the study").click()
+    press(page.get_by_role("button", name="Make the study"))
     desk = page.locator(".reading")
     expect(desk.locator(".progress")).to_have_text("0 of 6 read")
 
@@ -55,11 +55,11 @@ def test_a_study_is_made_read_blind_and_compared(served: Served, page: Page) -> 
     assert len(answers) == 6
     assert answers.loc[cases[5].sample_id, "label"] == "0"
 
-    page.get_by_role("radio", name="Agreement").click()
-    assert page.get_by_text("To adjudicate").count() == 0
-    page.get_by_text("Show the results").click()
+    press(page.get_by_role("radio", name="Agreement"))
+    expect(page.get_by_text("To adjudicate")).to_have_count(0)
+    press(page.get_by_text("Show the results"))
     wide = raters(readings.answers(study), scores["label"])
     found = every_pair(wide).iloc[0]
     assert (found["first"], found["second"]) == ("ann", GIVEN)
-    expect(page.get_by_role("heading", name="To adjudicate")).to_be_visible()
+    shown(page.get_by_role("heading", name="To adjudicate"))
     assert page.request.get(f"{served.address}/case/{RUN}/nobody").status == 404

@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from conftest import Served, visit
+from conftest import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
 from lsi_engine.curation import Decision, Decisions
@@ -26,9 +26,9 @@ def test_one_click_makes_the_next_round_and_shows_what_changed(served: Served, p
     assert not log.record_all(right)
 
     visit(page, f"{served.address}/review?run={RUN}")
-    page.get_by_role("button", name="Score again").click()
-    expect(page.get_by_text(f"Applies {len(wrong)} relabelled and 0 dropped images")).to_be_visible()
-    page.get_by_role("button", name="Score again now").click()
+    press(page.get_by_role("button", name="Score again"))
+    shown(page.get_by_text(f"Applies {len(wrong)} relabelled and 0 dropped images"))
+    press(page.get_by_role("button", name="Score again now"))
     changed = page.get_by_text(f"Since {RUN}: {len(wrong)} relabelled and 0 dropped")
     expect(changed).to_be_visible(timeout=90_000)
     expect(page).to_have_url(re.compile(f"run={RUN}-r2"))
@@ -40,12 +40,12 @@ def test_one_click_makes_the_next_round_and_shows_what_changed(served: Served, p
     suspects = [int(((one["suspicion"] > 0.5) & one["suggested_label"].notna()).sum()) for one in (before, now)]
     assert suspects[1] < suspects[0]
     expect(changed).to_contain_text(f"{suspects[0]} → {suspects[1]}")
-    expect(page.get_by_role("radio", name="Still doubtful")).to_be_visible()
+    shown(page.get_by_role("radio", name="Still doubtful"))
     expect(page.locator(".tile .face").first).to_be_visible()
 
 
 def test_the_first_page_answers_to_its_own_name(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/overview?run=digits")
-    expect(page.get_by_text("The long tail")).to_be_visible()
-    assert page.get_by_text("Page not found").count() == 0
+    shown(page.get_by_text("The long tail"))
+    expect(page.get_by_text("Page not found")).to_have_count(0)
     expect(page).to_have_url(re.compile("run=digits"))

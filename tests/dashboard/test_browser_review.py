@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Served, _wait_until_up, environment, visit
+from conftest import Served, _wait_until_up, environment, shown, visit
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from lsi_engine.curation import Decisions
@@ -39,7 +39,7 @@ def desk(page: Page, served: Served, name: str = "ann") -> Locator:
     page.add_init_script(f"localStorage.getItem('lsi-reviewer') || localStorage.setItem('lsi-reviewer', '{name}')")
     visit(page, f"{served.address}/review?run={RUN}")
     found = page.locator(".review")
-    expect(found.locator(".desk")).to_be_visible()
+    shown(found.locator(".desk"))
     return found
 
 
@@ -271,18 +271,18 @@ def test_the_grid_decides_all_but_the_ticked_and_is_undone(
     page.get_by_text("Grid", exact=True).click()
     tiles = page.locator(".tile")
     expect(tiles).to_have_count(min(24, len(queue)))
-    shown = [tile.get_attribute("data-id") for tile in tiles.all()]
-    assert shown == queue[:24]
+    listed = [tile.get_attribute("data-id") for tile in tiles.all()]
+    assert listed == queue[:24]
     tiles.nth(1).locator("input").check()
     page.get_by_role("button", name="⇄ Relabel the 23 not ticked as suggested").click()
-    expect(tiles.first).to_have_attribute("data-id", str(shown[1]))
+    expect(tiles.first).to_have_attribute("data-id", str(listed[1]))
     latest = log.latest().set_index("sample_id")
     assert len(latest) == before + 23
     scores = pd.read_parquet(served.cache / "runs" / RUN / "scores.parquet").set_index("sample_id")
-    relabelled = [sample for sample in shown if sample != shown[1]]
+    relabelled = [sample for sample in listed if sample != listed[1]]
     assert latest.loc[relabelled, "new_label"].tolist() == scores.loc[relabelled, "suggested_label"].tolist()
     expect(page.get_by_text("This app has encountered an error")).to_have_count(0)
     expect(page.get_by_label("Reviewer")).to_have_count(1)
     page.get_by_role("button", name="Undo the last 23").click()
-    expect(tiles.first).to_have_attribute("data-id", str(shown[0]))
+    expect(tiles.first).to_have_attribute("data-id", str(listed[0]))
     assert len(log.latest()) == before

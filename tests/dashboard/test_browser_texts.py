@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Served, compute, settled, visit
+from conftest import Served, compute, press, settled, shown, visit
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -51,10 +51,10 @@ def test_the_words_behind_a_label_are_marked(served: Served, page: Page) -> None
     expect(text).to_have_text(HOSTILE)
     expect(text.locator("mark").first).to_be_visible()
     expect(page.locator(".lsi-evidence")).to_contain_text(f"For {LABEL}")
-    expect(page.get_by_text("Exact parts of the probe's logits")).to_be_visible()
+    shown(page.get_by_text("Exact parts of the probe's logits"))
     assert page.evaluate("window.obeyed") is None
     visit(page, f"{served.address}/sample?run=reviews&sample={sample_of(served, 'a good film number 3')}")
-    expect(page.locator(".lsi-text mark.for", has_text="good")).to_be_visible()
+    shown(page.locator(".lsi-text mark.for", has_text="good"))
 
 
 def test_right_to_left_text_begins_at_the_right(served: Served, page: Page) -> None:
@@ -66,16 +66,12 @@ def test_right_to_left_text_begins_at_the_right(served: Served, page: Page) -> N
 
 def test_a_run_of_the_demo_starts_from_the_form(served: Served, page: Page) -> None:
     visit(page, f"{served.address}/runs?run=reviews")
-    page.get_by_text("Texts", exact=True).click()
-    page.get_by_text("Synthetic demo messages").click()
+    press(page.get_by_text("Texts", exact=True))
+    press(page.get_by_text("Synthetic demo messages"))
     settled(page)
     page.get_by_label("Name of the run").fill("messages")
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_function("document.body.innerText.includes('messages')")
-    visit(page, f"{served.address}/runs?run=reviews")
-    for _ in range(60):
-        if (served.cache / "runs" / "messages" / "scores.parquet").is_file():
-            break
-        page.wait_for_timeout(500)
+    press(page.get_by_role("button", name="Start", exact=True))
+    shown(page.get_by_text("Going on now"))
+    expect(page.get_by_text("Going on now")).to_have_count(0, timeout=120_000)
     planted = pd.read_parquet(served.cache / "runs" / "messages" / "scores.parquet")["planted"]
     assert (planted == "mislabelled").sum() == 24

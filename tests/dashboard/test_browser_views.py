@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import Served, visit
+from conftest import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -18,10 +18,10 @@ def test_a_view_is_saved_opened_and_forgotten_from_the_sidebar(served: Served, p
     field.press("Enter")
     entry = page.get_by_role("button", name="Doubtful threes")
     expect(entry).to_be_visible()
-    page.get_by_role("button", name="Clear all").click()
-    expect(page.get_by_text("1,797 images", exact=True)).to_be_visible()
+    press(page.get_by_role("button", name="Clear all"))
+    shown(page.get_by_text("1,797 images", exact=True))
     entry.click()
-    expect(page.get_by_role("button", name="Class 3")).to_be_visible()
+    shown(page.get_by_role("button", name="Class 3"))
     expect(page).to_have_url(re.compile("class=3"))
-    page.locator("[class*=st-key-view_forget]").get_by_role("button").click()
+    press(page.locator("[class*=st-key-view_forget]").get_by_role("button"))
     expect(entry).to_have_count(0)

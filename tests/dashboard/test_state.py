@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.state import DECISIONS, View, inside
+from dashboard.lasso import inside
+from dashboard.state import DECISIONS, View
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 ends = st.floats(allow_nan=False)
