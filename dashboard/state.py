@@ -17,21 +17,17 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import words
+from dashboard import lasso, words
+from dashboard.lasso import Lasso
 from lsi_engine.errors import InputError
-from lsi_engine.runs.projection import KINDS
 
 #: What a person can have decided about a sample; ``undecided`` where nobody has.
 DECISIONS = ("undecided", "keep", "relabel", "drop", "unsure")
 
 Range = tuple[float, float]
-#: A map (``pca``, ``umap``) and the corners of an area drawn on it, in its units of 0 to 1.
-Lasso = tuple[str, tuple[tuple[float, float], ...]]
 
 _MANY = {"classes": "class", "split": "split", "decisions": "decision"}
 _RANGES = ("lsi", "suspicion")
-#: More corners than a hand draws are no lasso.
-MOST_CORNERS = 200
 #: The URL parameters that belong to the view; pages may use others beside them.
 PARAMETERS = ("run", *_MANY.values(), *_RANGES, "corrupted", "lasso", "q")
 
@@ -72,7 +68,7 @@ class View:
         query["run"] = [self.run] if self.run else []
         query["corrupted"] = [] if self.corrupted is None else ["yes" if self.corrupted else "no"]
         query["q"] = [self.search] if self.search else []
-        query["lasso"] = [] if self.lasso is None else [written(self.lasso)]
+        query["lasso"] = [] if self.lasso is None else [lasso.written(self.lasso)]
         return {name: values for name, values in query.items() if values}
 
     @classmethod
@@ -95,7 +91,7 @@ class View:
             split=_unique(all_of("split")),
             decisions=_unique(decision for decision in all_of("decision") if decision in DECISIONS),
             search=last_of("q"),
-            lasso=_parse_lasso(last_of("lasso")),
+            lasso=lasso.parsed(last_of("lasso")),
         )
 
     @classmethod
@@ -151,7 +147,7 @@ class View:
         if self.lasso is not None:
             if "map_x" not in frame:
                 return np.zeros(len(frame), dtype=bool)
-            keep &= inside(frame[["map_x", "map_y"]].to_numpy(dtype=np.float64), self.lasso[1])
+            keep &= lasso.inside(frame[["map_x", "map_y"]].to_numpy(dtype=np.float64), self.lasso[1])
         return keep
 
     def chips(self) -> list[Chip]:
@@ -192,37 +188,6 @@ class View:
             decisions=self.decisions,
             search=self.search if same_samples else "",
         )
-
-
-def written(lasso: Lasso) -> str:
-    """``umap:0.1,0.2;0.3,0.4;…``"""
-    return f"{lasso[0]}:" + ";".join(f"{x!r},{y!r}" for x, y in lasso[1])
-
-
-def _parse_lasso(text: str) -> Lasso | None:
-    kind, colon, corners = text.partition(":")
-    if not colon or kind not in KINDS:
-        return None
-    try:
-        points = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in corners.split(";")))
-    except ValueError:
-        return None
-    usable = 3 <= len(points) <= MOST_CORNERS and all(math.isfinite(v) for point in points for v in point)
-    return (kind, points) if usable else None
-
-
-def inside(points: NDArray[np.float64], corners: Iterable[tuple[float, float]]) -> NDArray[np.bool_]:
-    """``(N,)`` bool: which ``points (N, 2)`` lie in the polygon (even–odd rule); NaN lies nowhere."""
-    ends = np.asarray(list(corners), dtype=np.float64)
-    low, high = ends.min(axis=0), ends.max(axis=0)
-    near = ((points >= low) & (points <= high)).all(axis=1)
-    x, y = points[near].T
-    odd = np.zeros(len(x), dtype=bool)
-    for (x1, y1), (x2, y2) in zip(ends, np.roll(ends, -1, axis=0), strict=True):
-        if y1 != y2:
-            odd ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
-    near[near] = odd
-    return near
 
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:

@@ -28,7 +28,8 @@ from dashboard import theme
 from dashboard.components.assets import text_of
 from dashboard.components.media import image_url
 from dashboard.data import RunData, coordinates
-from dashboard.state import DECISIONS, Lasso
+from dashboard.lasso import Lasso
+from dashboard.state import DECISIONS
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import KINDS, Kind, stored
