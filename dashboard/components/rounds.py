@@ -28,7 +28,8 @@ _LISTS = (
 
 def button(data: RunData) -> None:
     """Start the next round, or say how far it is; opens the new run once it is there."""
-    name = st.session_state.get(_GOING) or _underway(data)
+    begun = _begun(data)
+    name = st.session_state.get(_GOING) or (begun.name if begun is not None and begun.active else None)
     if name:
         _watch(name)
         return
@@ -54,12 +55,12 @@ def _start(data: RunData, name: str) -> None:
         st.session_state[_GOING] = name
 
 
-def _underway(data: RunData) -> str | None:
-    """The next round of this run where another tab, or this one before the server was restarted, has started it."""
+def _begun(data: RunData) -> jobs.Job | None:
+    """The next round of this run where somebody has started it, in this tab or elsewhere, and it is not finished."""
     store = RunStore()
     found = jobs.job(store.path(next_name(data.run, store)))
     started = found.command == "rescore" and found.arguments is not None and found.arguments[-1] == data.run.name
-    return found.name if started and found.active else None
+    return found if started else None
 
 
 def _watch(name: str) -> None:
@@ -77,8 +78,6 @@ def _watch(name: str) -> None:
                 switch_run(name)
             else:
                 st.toast(f"{words.markdown(name)} is scored: open it under Run.")
-        else:
-            st.session_state["rescore_problem"] = f"{name}: {found.status.message or found.state}"
         st.rerun()
 
     watch()
@@ -86,8 +85,7 @@ def _watch(name: str) -> None:
 
 def last_round(data: RunData) -> None:
     """The card of a derived run: counts before and after, and the samples behind them. Nothing for other runs."""
-    if problem := st.session_state.pop("rescore_problem", None):
-        st.error(words.markdown(problem))
+    _stopped(data)
     parent = data.run.config.derived_from
     if parent is None:
         return
@@ -101,6 +99,22 @@ def last_round(data: RunData) -> None:
     with st.expander(_sentence(data, parent, changes), icon=":material/compare_arrows:", key="last_round"):
         _numbers(changes, data.nouns[1])
         _samples(data, changes)
+
+
+def _stopped(data: RunData) -> None:
+    """Say that the next round was begun and came to no end, and offer to go on with it."""
+    found = _begun(data)
+    if found is None or found.active or found.name == st.session_state.get(_GOING):
+        return
+    why = found.status.message
+    if found.state == "stalled":
+        why = "its process is gone: it was killed, or the machine ran out of memory or was switched off"
+    with st.container(key="round_stopped"):
+        st.warning(
+            f"Scoring again as **{words.markdown(found.name)}** stopped: {words.markdown(why or found.state)}. "
+            "No decision is lost; Resume applies those that stand now."
+        )
+        st.button("Resume", key="rescore_resume", on_click=_start, args=(data, found.name))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

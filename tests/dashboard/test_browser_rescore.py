@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
+import time
 
 import pandas as pd
 import pytest
 from conftest import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
+from dashboard import jobs
 from lsi_engine.curation import Decision, Decisions
+from lsi_engine.curation.rescore import next_name
 from lsi_engine.runs.store import RunStore
 
 pytestmark = pytest.mark.browser
@@ -49,3 +55,26 @@ def test_the_first_page_answers_to_its_own_name(served: Served, page: Page) -> N
     shown(page.get_by_text("The long tail"))
     expect(page.get_by_text("Page not found")).to_have_count(0)
     expect(page).to_have_url(re.compile("run=digits"))
+
+
+def test_a_round_whose_process_was_killed_is_resumed_from_the_page(served: Served, page: Page) -> None:
+    store = RunStore(served.cache)
+    name = next_name(store.open("digits"), store)
+    log = Decisions(store.open("digits").decisions_path)
+    first = store.open("digits").scores().iloc[0]
+    log.record(first["sample_id"], "drop", reviewer="ann", expected_revision=0, given_label=first["label"])
+    jobs.start(["--name", name, "--", "digits"], store, command="rescore")
+    copied = store.path(name) / "decisions.sqlite"  # from here on it is at work, with a few tenths of a second to go
+    deadline = time.monotonic() + 60
+    while not copied.exists():
+        assert time.monotonic() < deadline, "the round did not begin"
+        time.sleep(0.005)
+    pid = int(json.loads((store.path(name) / "job.json").read_text())["pid"])
+    os.kill(pid, signal.SIGKILL)
+    assert not (store.path(name) / "scores.parquet").exists()
+    assert len(log.latest()) == 1
+    visit(page, f"{served.address}/review?run=digits")
+    expect(page.get_by_text(f"Scoring again as {name} stopped")).to_be_visible()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("Since digits: 0 relabelled and 1 dropped")).to_be_visible(timeout=90_000)
+    assert store.open(name).config.decisions == log.digest()
