@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for room in ("lsi_engine", "dashboard") for path in (ROOT / room).rglob("*.py"))
 
-#: Each room of the engine may import itself, the three shared modules, and these.
+#: Each room of the engine may import itself, the shared modules, and these.
 ROOMS = {
     "samples": set(),
     "features": {"samples"},
@@ -23,7 +23,7 @@ ROOMS = {
     "curation": {"samples", "runs"},
     "cli": {"samples", "features", "information", "runs", "curation"},
 }
-SHARED = {"errors", "inputs", "progress"}
+SHARED = {"errors", "inputs", "parallel", "progress"}
 
 
 def imports(path: Path) -> set[str]:

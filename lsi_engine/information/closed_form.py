@@ -30,8 +30,9 @@ import torch
 from lsi_engine.information.posterior_parts import DiagonalParts, FullParts, KroneckerParts, Step, apply
 from lsi_engine.laplace.curvature import QuadraticForms, class_covariance, ggn
 from lsi_engine.laplace.diagonal import DiagonalPosterior
-from lsi_engine.laplace.inverse import inverse
 from lsi_engine.laplace.kronecker import KroneckerCurvature
+from lsi_engine.laplace.products import inverse
+from lsi_engine.parallel import cores_of, in_parallel
 from lsi_engine.probes.design import BLOCK_ROWS
 from lsi_engine.probes.linear import LinearProbe
 from lsi_engine.probes.softmax import SoftmaxObjective, contrasts
@@ -48,8 +49,8 @@ SAME_PRIOR = 1e-3
 #: that costs at most so many multiplications. It can cost more than all the rest together; see docs/methods.md.
 FOLLOW = 4.0
 FOLLOW_WORK = 2e11
-#: Elements of a block's largest temporary, (rows, C, D').
-BLOCK_ELEMENTS = 1 << 24
+#: Elements of the largest temporaries, (rows, C, D') a block, of all cores together.
+BLOCK_ELEMENTS = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,9 @@ def leave_one_out(
     covariance, leverage = torch.empty_like(mean_shift), torch.empty_like(mean_shift)
     probabilities = torch.empty_like(p)
     eye = torch.eye(size, dtype=torch.float64, device=device)
-    step = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // (classes * design.columns)))
-    for rows in design.row_blocks(step):
+    step = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // (cores_of(device) * classes * design.columns)))
+
+    def leave_out(rows: slice) -> slice:
         x = design.block(rows, dtype)
         x64 = x.to(torch.float64)
         p_block = p[rows]
@@ -151,5 +153,8 @@ def leave_one_out(
         leverage[rows] = fs.diagonal(dim1=1, dim2=2).sum(dim=1)
         probabilities[rows] = torch.softmax(x64 @ probe.theta.T + shift @ basis.T, dim=1)
         mean_shift[rows], covariance[rows] = posterior.parts(Step(x, p_block, basis, f, s, w, ju, shift))
+        return rows
+
+    for rows in in_parallel(leave_out, design.row_blocks(step), device):
         progress("scores", rows.stop, objective.samples)
     return LeaveOneOut(mean_shift, covariance, leverage, probabilities)

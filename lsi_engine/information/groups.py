@@ -28,7 +28,7 @@ from lsi_engine.information.closed_form import LooPrior, leave_one_out
 from lsi_engine.information.problem import Problem, Scaling
 from lsi_engine.laplace.curvature import class_covariance, ggn, ggn_diagonal
 from lsi_engine.laplace.gaussian import x_minus_log1p
-from lsi_engine.laplace.inverse import inverse
+from lsi_engine.laplace.products import inverse
 from lsi_engine.probes.linear import LinearProbe, fit_linear_probe
 from lsi_engine.probes.softmax import SoftmaxObjective, contrasts
 from lsi_engine.progress import Progress, silent

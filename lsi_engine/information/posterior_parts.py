@@ -12,8 +12,8 @@ import torch
 from lsi_engine.laplace.curvature import QuadraticForms
 from lsi_engine.laplace.diagonal import DiagonalPosterior, kept_parts
 from lsi_engine.laplace.gaussian import x_minus_log1p
-from lsi_engine.laplace.inverse import inverse
 from lsi_engine.laplace.kronecker import KroneckerCurvature
+from lsi_engine.laplace.products import inverse, product
 
 Parts = tuple[torch.Tensor, torch.Tensor]
 
@@ -38,7 +38,7 @@ class Step(NamedTuple):
         """Δ_i ``(n, R, D')`` in the coordinates of G⁻¹'s ``columns (R·D', R·D')`` and of ``u (R, D')``."""
         dtype = self.x.dtype
         kicks = (self.w.to(dtype)[:, :, None] * self.x[:, None, :]).flatten(1)  # J_iᵀw_i
-        return (kicks @ columns).view(len(self.x), *u.shape).add_(u)
+        return product(kicks, columns).view(len(self.x), *u.shape).add_(u)
 
 
 class DiagonalParts:
@@ -89,7 +89,7 @@ class FullParts:
         if not excess:
             return
         size = len(u)
-        self.weighted = QuadraticForms(g_inverse + excess * (g_inverse @ g_inverse), size, forms.dtype)
+        self.weighted = QuadraticForms(g_inverse + excess * product(g_inverse, g_inverse), size, forms.dtype)
         self.cross = (flat + excess * (g_inverse @ flat)).view_as(u)  # G⁻¹Pu
         regularised.diagonal().add_(excess)
         covariance = inverse(regularised, lambda: f"the posterior precision (prior {excess:+.3g} from the fit's)")

@@ -12,14 +12,15 @@ from collections.abc import Iterator
 
 import torch
 
-from lsi_engine.probes.design import BLOCK_ROWS, Design
+from lsi_engine.laplace.products import product
+from lsi_engine.parallel import in_parallel
+from lsi_engine.probes.design import Design
 from lsi_engine.progress import Progress, silent
 
 #: Columns a panel. Smaller panels skip more of the symmetric half, larger ones multiply faster.
 PANEL = 96
-#: Rows, and columns of several pairs' panels side by side, that are multiplied at once: small enough to be multiplied
-#: while they are still in the cache, large enough to be multiplied at full speed.
-TILE_ROWS = 1024
+#: Rows, and columns of several pairs' panels side by side, that are multiplied at once: large enough for full speed.
+GRAM_ROWS = 4096
 TILE_COLUMNS = 512
 
 
@@ -62,15 +63,18 @@ class WeightedGram:
         """Add rows x̃ ``(n, D')`` with their weights ``(n, R, R)``."""
         x = x.to(self.dtype)
         weight = weights[:, self._first, self._second].T.to(self.dtype).contiguous()  # (pairs, n)
-        tiles = [(rows, x[rows], x[rows].T.contiguous()) for rows in _tiles(len(x))]
-        for chunk in _chunks(len(self._first), self.columns):
-            for panel in _panels(self.columns):
-                width = panel.stop - panel.start
-                product = x.new_zeros((chunk.stop - chunk.start) * width, self.columns - panel.start)
-                for rows, tile, transposed in tiles:
-                    weighted = (weight[chunk, None, rows] * transposed[panel]).flatten(0, 1)
-                    product.addmm_(weighted, tile[:, panel.start :])
-                self._blocks[chunk, panel, panel.start :] += product.view(-1, width, product.shape[1])
+        transposed = x.T.contiguous()
+
+        def collect(part: tuple[slice, slice]) -> None:
+            panel, chunk = part
+            weighted = (weight[chunk, None] * transposed[panel]).flatten(0, 1)
+            summed = product(weighted, x[:, panel.start :])
+            self._blocks[chunk, panel, panel.start :] += summed.view(-1, panel.stop - panel.start, summed.shape[1])
+
+        # The largest parts first.
+        parts = [(panel, chunk) for panel in _panels(self.columns) for chunk in _chunks(len(weight), self.columns)]
+        for _ in in_parallel(collect, parts, x.device):
+            pass
 
     def matrix(self) -> torch.Tensor:
         """The sum so far, ``(R·D', R·D')`` float64."""
@@ -82,11 +86,6 @@ class WeightedGram:
             matrix[a, :, b] = blocks[k]
             matrix[b, :, a] = blocks[k]  # a block is symmetric, so its mirror image is itself
         return matrix.view(size * columns, size * columns)
-
-
-def _tiles(rows: int) -> Iterator[slice]:
-    for start in range(0, rows, TILE_ROWS):
-        yield slice(start, min(start + TILE_ROWS, rows))
 
 
 def ggn(
@@ -112,8 +111,8 @@ def ggn(
     """
     gram = WeightedGram(basis.shape[1], design.columns, dtype=dtype, device=basis.device)
     total = design.rows if rows is None else len(rows)
-    for start in range(0, total, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, total)
+    for start in range(0, total, GRAM_ROWS):
+        stop = min(start + GRAM_ROWS, total)
         if rows is None:
             x, p = design.block(slice(start, stop), dtype), probabilities[start:stop]
         else:
@@ -149,7 +148,7 @@ class QuadraticForms:
         for chunk, folded in zip(_chunks(len(first), self.columns), self.folded, strict=True):
             total = values.new_zeros(len(x), chunk.stop - chunk.start)
             for panel, part in zip(_panels(self.columns), folded, strict=True):
-                projected = (x[:, panel.start :] @ part).view(*total.shape, -1)
+                projected = product(x[:, panel.start :], part).view(*total.shape, -1)
                 total += projected.mul_(x[:, None, panel]).sum(dim=2)
             values[:, chunk] = total
         forms = values.new_empty(len(x), self.size, self.size)

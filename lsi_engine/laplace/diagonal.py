@@ -12,10 +12,14 @@ which agrees to first order and cannot turn a precision negative.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from lsi_engine.laplace.curvature import ggn_diagonal
 from lsi_engine.laplace.gaussian import x_minus_log1p
+from lsi_engine.laplace.products import product
+from lsi_engine.parallel import in_parallel
 from lsi_engine.probes.design import BLOCK_ROWS, Design
 from lsi_engine.progress import Progress, silent
 
@@ -70,9 +74,8 @@ class DiagonalPosterior:
             x, p = design.block(rows, dtype), probabilities[rows]
             squared = x.square()
             slope = _slope(p, basis).to(dtype)  # (n, C, R)
-            for c in range(classes):
-                weighted = (slope[:, c, :, None] * x[:, None, :]).flatten(1)  # (n, R · D')
-                response[:, c] += weighted.T @ squared
+            for _ in in_parallel(partial(_respond, response, x, squared, slope), range(classes), design.device):
+                pass
             progress("curvature", rows.stop, design.rows)
         return response.flatten(1).to(dtype)
 
@@ -97,7 +100,7 @@ class DiagonalPosterior:
         squared = x.square()[:, None, :]
         own = (p * (1 - p)).to(dtype)[:, :, None] * squared
         own_response = torch.einsum("ncr,nr->nc", _slope(p, self.basis), logits).to(dtype)[:, :, None] * squared
-        change = (delta.flatten(1) @ self.response).view_as(shift) - own_response
+        change = product(delta.flatten(1), self.response).view_as(shift) - own_response
         kept = (self.data.to(dtype) - own).clamp_(min=0)
         exponent = torch.where(kept > 0, change / kept, 0).clamp_(-LARGEST_CHANGE, LARGEST_CHANGE)
         added = kept * torch.expm1(exponent) - own
@@ -144,6 +147,12 @@ def shrinkage(own: torch.Tensor, squared: torch.Tensor, precision: torch.Tensor)
         share = own[row, :, None] * squared[row, None, :] * weight
         total[row] = x_minus_log1p(-share).flatten(1).sum(dim=1)
     return total / 2
+
+
+def _respond(response: torch.Tensor, x: torch.Tensor, squared: torch.Tensor, slope: torch.Tensor, c: int) -> None:
+    """Add a block of rows' part to how class c's precision responds."""
+    weighted = (slope[:, c, :, None] * x[:, None, :]).flatten(1)  # (n, R · D')
+    response[:, c] += product(weighted.T, squared)
 
 
 def _slope(p: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import torch
 
+from lsi_engine.laplace.products import product
 from lsi_engine.probes.design import BLOCK_ROWS, Design
 from lsi_engine.progress import Progress, silent
 
@@ -40,7 +41,7 @@ class KroneckerCurvature:
         mean = torch.zeros(size, size, dtype=torch.float64, device=design.device)
         for rows in design.row_blocks(BLOCK_ROWS):
             x, centred = design.block(rows, torch.float64), probabilities[rows] @ basis
-            gram += x.T @ x
+            gram += product(x.T, x)
             mean += centred.T @ centred
             progress("curvature", rows.stop, 2 * design.rows)
         factor = (basis.T * probabilities.sum(dim=0)) @ basis - mean
@@ -59,7 +60,7 @@ class KroneckerCurvature:
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
         """z ``(n, D')`` of rows x̃."""
-        return x @ self.inputs.to(x.dtype)
+        return product(x, self.inputs.to(x.dtype))
 
     def coordinates(self, weights: torch.Tensor) -> torch.Tensor:
         """Weights in the contrasts ``(…, R, D')`` in the coordinates in which the precision is diagonal."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from lsi_engine.parallel import in_parallel
 
 #: Rows a block: large enough for full-speed matrix products, small enough that a block's temporaries stay below
 #: a few hundred MB.
@@ -36,26 +38,26 @@ class FeatureScaling:
     @classmethod
     def standardize(cls, features: NDArray | torch.Tensor) -> FeatureScaling:
         """Mean 0 and standard deviation 1 (1/N convention) a column, in two streaming float64 passes."""
-        count, dimension = features.shape
-        mean = np.zeros(dimension)
-        for block in _float64_blocks(features):
-            mean += block.sum(axis=0)
-        mean /= count
-        variance = np.zeros(dimension)
-        for block in _float64_blocks(features):
-            variance += np.square(block - mean).sum(axis=0)
-        scale = np.sqrt(variance / count)
+        mean = _summed(lambda block: block.sum(axis=0), features) / len(features)
+        scale = np.sqrt(_summed(lambda block: np.square(block - mean).sum(axis=0), features) / len(features))
         # Rounding leaves a constant column with a tiny spread; dividing by it would blow noise up to full size.
         constant = scale <= 1e-12 * np.maximum(np.abs(mean), 1e-300)
         return cls(mean, np.where(constant, 1.0, scale))
 
 
-def _float64_blocks(features: NDArray | torch.Tensor) -> Iterator[NDArray[np.float64]]:
-    for start in range(0, len(features), BLOCK_ROWS):
-        block = features[start : start + BLOCK_ROWS]
+def _summed(
+    function: Callable[[NDArray[np.float64]], NDArray[np.float64]], features: NDArray | torch.Tensor
+) -> NDArray[np.float64]:
+    """``function`` of float64 blocks of rows, ``(D,)`` each, summed in the rows' order."""
+
+    def part(start: int) -> NDArray[np.float64]:
+        block = features[start : start + PASS_ROWS]
         if isinstance(block, torch.Tensor):
             block = block.detach().cpu().numpy()
-        yield np.asarray(block, dtype=np.float64)
+        return function(np.asarray(block, dtype=np.float64))
+
+    parts = in_parallel(part, range(0, len(features), PASS_ROWS), torch.device("cpu"))
+    return sum(parts, np.zeros(int(features.shape[1])))
 
 
 class Design:
@@ -87,8 +89,12 @@ class Design:
         resident_type = torch.float64 if double else torch.float32
         if self.rows * self.columns * (8 if double else 4) <= RESIDENT_BYTES:
             resident = torch.empty(self.rows, self.columns, dtype=resident_type, device=self.device)
-            for rows in self.row_blocks(PASS_ROWS):
+
+            def scale(rows: slice) -> None:
                 resident[rows] = self._scaled(rows).to(resident_type)
+
+            for _ in in_parallel(scale, self.row_blocks(PASS_ROWS), self.device):
+                pass
             self._resident = resident
 
     def row_blocks(self, size: int = BLOCK_ROWS) -> Iterator[slice]:

@@ -12,6 +12,8 @@ import torch
 from lsi_engine.errors import NotConverged
 from lsi_engine.laplace.curvature import ggn
 from lsi_engine.laplace.kronecker import KroneckerCurvature
+from lsi_engine.laplace.products import cholesky, product
+from lsi_engine.parallel import in_parallel
 from lsi_engine.probes.design import PASS_ROWS
 from lsi_engine.probes.softmax import SoftmaxObjective, contrasts
 from lsi_engine.progress import Progress, silent
@@ -74,10 +76,14 @@ class _UniformPreconditioner:
 
     def __init__(self, objective: SoftmaxObjective) -> None:
         design = objective.design
-        gram = torch.zeros(design.columns, design.columns, dtype=torch.float64, device=design.device)
-        for rows in design.row_blocks(PASS_ROWS):
+
+        def part(rows: slice) -> torch.Tensor:
             x = design.block(rows, torch.float32)
-            gram += (x.T @ x).to(torch.float64)
+            return product(x.T, x)
+
+        gram = torch.zeros(design.columns, design.columns, dtype=torch.float64, device=design.device)
+        for block in in_parallel(part, design.row_blocks(PASS_ROWS), design.device):
+            gram += block
         gram /= objective.classes
         gram.diagonal().add_(objective.ridge)
         self.factor = _cholesky(gram)
@@ -126,8 +132,8 @@ def _solve(factor: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 
 def _cholesky(matrix: torch.Tensor) -> torch.Tensor:
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    if int(failed):
+    factor = cholesky(matrix)
+    if factor is None:
         # Products in float32 can leave a tiny negative eigenvalue; the ridge is what bounds it from below.
         matrix.diagonal().add_(1e-5 * matrix.diagonal().mean())
         factor = torch.linalg.cholesky(matrix)
@@ -161,10 +167,10 @@ def _conjugate_gradients(
     target = tolerance * gradient.norm()
     for spent in range(1, limit + 1):
         progress("fit", spent, limit)
-        product = apply(direction)
-        length = scale / (direction * product).sum()
+        applied = apply(direction)
+        length = scale / (direction * applied).sum()
         step = step + length * direction
-        residual = residual - length * product
+        residual = residual - length * applied
         if residual.norm() <= target:
             return step, spent
         solved = preconditioner(residual)

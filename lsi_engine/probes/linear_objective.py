@@ -16,7 +16,7 @@ import torch
 
 from lsi_engine.errors import InputError, NotConverged
 from lsi_engine.laplace.curvature import WeightedGram
-from lsi_engine.laplace.inverse import inverse
+from lsi_engine.laplace.products import inverse
 from lsi_engine.probes.design import BLOCK_ROWS, Design
 from lsi_engine.probes.objective import Objective
 from lsi_engine.progress import Progress, silent

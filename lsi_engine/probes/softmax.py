@@ -20,6 +20,8 @@ import numpy as np
 import scipy.linalg
 import torch
 
+from lsi_engine.laplace.products import product
+from lsi_engine.parallel import in_parallel
 from lsi_engine.probes.design import PASS_ROWS, Design
 
 
@@ -60,36 +62,45 @@ class SoftmaxObjective:
 
     def value_and_gradient(self, theta: torch.Tensor) -> tuple[float, torch.Tensor]:
         """L and ∇L ``(C, D')`` at Θ ``(C, D')``, in float64."""
-        value = torch.zeros((), dtype=torch.float64, device=theta.device)
-        gradient = self.ridge * theta
-        for rows in self.design.row_blocks(PASS_ROWS):
+
+        def part(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
             x = self.design.block(rows, torch.float64)
-            log_p = torch.log_softmax(x @ theta.T, dim=1)
+            log_p = torch.log_softmax(product(x, theta.T), dim=1)
             y = self.targets[rows, None]
-            value -= log_p.gather(1, y).sum()
             residual = log_p.exp()
             residual.scatter_add_(1, y, residual.new_full(y.shape, -1.0))
-            gradient += residual.T @ x
-        return float(value + self.ridge / 2 * theta.square().sum()), gradient
+            return log_p.gather(1, y).sum(), product(residual.T, x)
+
+        value = self.ridge / 2 * theta.square().sum()
+        gradient = self.ridge * theta
+        for log_likelihood, slope in in_parallel(part, self.design.row_blocks(PASS_ROWS), theta.device):
+            value -= log_likelihood
+            gradient += slope
+        return float(value), gradient
 
     def probabilities(self, theta: torch.Tensor) -> torch.Tensor:
         """softmax(X̃ Θᵀ) ``(N, C)`` float64."""
         out = torch.empty(self.samples, self.classes, dtype=torch.float64, device=theta.device)
-        for rows in self.design.row_blocks(PASS_ROWS):
-            out[rows] = torch.softmax(self.design.block(rows, torch.float64) @ theta.T, dim=1)
+
+        def part(rows: slice) -> None:
+            out[rows] = torch.softmax(product(self.design.block(rows, torch.float64), theta.T), dim=1)
+
+        for _ in in_parallel(part, self.design.row_blocks(PASS_ROWS), theta.device):
+            pass
         return out
 
     def hessian_product(self, probabilities: torch.Tensor, direction: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """∇²L · V for V ``(C, D')``, given the ``(N, C)`` probabilities at the point; products in ``dtype``."""
-        product = self.ridge * direction
         v = direction.to(dtype)
-        for rows in self.design.row_blocks(PASS_ROWS):
+
+        def part(rows: slice) -> torch.Tensor:
             x = self.design.block(rows, dtype)
             p = probabilities[rows].to(dtype)
-            g = p * (x @ v.T)
+            g = p * product(x, v.T)
             g -= p * g.sum(dim=1, keepdim=True)
-            product += (g.T @ x).to(product.dtype)
-        return product
+            return product(g.T, x).to(direction.dtype)
+
+        return sum(in_parallel(part, self.design.row_blocks(PASS_ROWS), direction.device), self.ridge * direction)
 
 
 def gradient_norm(objective: SoftmaxObjective, theta: torch.Tensor) -> float:

@@ -14,7 +14,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.features import torchvision_guard
 from lsi_engine.laplace import curvature as engine
 from lsi_engine.laplace.gaussian import gaussian_kl, x_minus_log1p
-from lsi_engine.laplace.inverse import inverse
+from lsi_engine.laplace.products import inverse
 from lsi_engine.probes.design import Design, FeatureScaling
 from lsi_engine.probes.softmax import contrasts
 
@@ -47,7 +47,7 @@ def test_ggn_equals_the_dense_sum_for_any_number_of_columns(dimension, classes):
 
 
 def test_ggn_sums_over_blocks_and_over_chosen_rows():
-    features, theta, design, probabilities = _random_case(engine.BLOCK_ROWS + 37, 6, 3)
+    features, theta, design, probabilities = _random_case(engine.GRAM_ROWS + 37, 6, 3)
     lift = np.kron(_basis(3).numpy(), np.eye(7))
     x = np.hstack([features, np.ones((len(features), 1))])
     whole = engine.ggn(design, probabilities, _basis(3), dtype=torch.float64).numpy()
