@@ -15,7 +15,8 @@ from lsi_engine.errors import Cancelled, InputError, LsiError, LsiWarning, NotCo
 if TYPE_CHECKING:
     from lsi_engine.information.duplicates import near_duplicate_groups
     from lsi_engine.information.full_network import NetworkScores, retrain_network
-    from lsi_engine.information.groups import GroupTable, score_groups
+    from lsi_engine.information.group_table import GroupTable
+    from lsi_engine.information.groups import score_groups
     from lsi_engine.information.model import last_layer, score_model
     from lsi_engine.information.objective import ObjectiveScores, score_objective
     from lsi_engine.information.pair_scores import PairScores
@@ -55,7 +56,7 @@ __all__ = [
 
 # torch takes seconds to import, and whoever only reads runs (the dashboard, `lsi show`) does not need it.
 _LAZY = {
-    "GroupTable": "lsi_engine.information.groups",
+    "GroupTable": "lsi_engine.information.group_table",
     "near_duplicate_groups": "lsi_engine.information.duplicates",
     "score_groups": "lsi_engine.information.groups",
     "score": "lsi_engine.information.score",

@@ -10,7 +10,9 @@ import torch
 
 from lsi_engine import InputError, near_duplicate_groups, score, score_groups
 from lsi_engine.information import closed_form
-from lsi_engine.information import groups as module
+from lsi_engine.information.group_posteriors import LargeGroup, Posteriors, SmallGroup
+from lsi_engine.information.problem import Problem
+from lsi_engine.probes.linear import fit_linear_probe
 from lsi_engine.progress import silent
 
 
@@ -74,10 +76,10 @@ def test_a_group_of_one_is_a_sample_left_out(
     table = score_groups(features, labels, group, **options)
     np.testing.assert_allclose(table.lsi_mean_shift[:58], single.lsi_mean_shift[:58], rtol=1e-9)
     np.testing.assert_allclose(table.probabilities[:58], single.probabilities[:58], rtol=1e-9)
-    problem = module.Problem.state(features, labels, weight_decay=0.01, prior_precision=prior, feature_scaling="none")
-    probe = module.fit_linear_probe(problem.objective)
-    shared = module._Posteriors(problem.objective, probe, hessian, problem.prior_precision, loo_prior, silent)
-    for kind in (module._Small, module._Large):
+    problem = Problem.state(features, labels, weight_decay=0.01, prior_precision=prior, feature_scaling="none")
+    probe = fit_linear_probe(problem.objective)
+    shared = Posteriors(problem.objective, probe, hessian, problem.prior_precision, loo_prior, silent)
+    for kind in (SmallGroup, LargeGroup):
         alone = kind(shared, np.array([7]))
         mean_shift, covariance = alone.parts(alone.shift())
         # A diagonal posterior is followed to first order for samples, and evaluated at θ₋g for groups.
@@ -130,15 +132,13 @@ def test_refined_groups_are_refits_to_the_last_digits(loo_prior: str, size: int)
 def test_the_two_ways_of_leaving_a_group_out_agree() -> None:
     features, labels = blobs(200, 5, 4)
     for prior in ("weight_decay", 3.0):
-        problem = module.Problem.state(
+        problem = Problem.state(
             features, labels, weight_decay=0.02, prior_precision=prior, feature_scaling="standardize"
         )
-        probe = module.fit_linear_probe(problem.objective)
-        shared = module._Posteriors(
-            problem.objective, probe, "full", problem.prior_precision, "rescaled", module.silent
-        )
+        probe = fit_linear_probe(problem.objective)
+        shared = Posteriors(problem.objective, probe, "full", problem.prior_precision, "rescaled", silent)
         rows = np.arange(3, 40, 2)
-        small, large = module._Small(shared, rows), module._Large(shared, rows)
+        small, large = SmallGroup(shared, rows), LargeGroup(shared, rows)
         torch.testing.assert_close(small.shift(), large.shift(), rtol=1e-8, atol=1e-12)
         for a, b in zip(*(way.parts(way.shift()) for way in (small, large)), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-12)
