@@ -9,9 +9,10 @@ import psutil
 import torch
 
 
-def product_rate(dtype: torch.dtype, *, size: int = 3072, rounds: int = 5) -> float:
-    """Median flop a second of a square product of ``dtype``; the first round is not counted."""
-    a = torch.randn(size, size, dtype=dtype)
+def product_rate(dtype: torch.dtype, *, size: int = 3072, rounds: int = 5, library: str = "torch") -> float:
+    """Median flop a second of a square product of ``dtype`` by torch or NumPy; the first round is not counted."""
+    matrix = torch.randn(size, size, dtype=dtype)
+    a = matrix if library == "torch" else matrix.numpy()
     seconds = []
     for _ in range(rounds + 1):
         started = time.perf_counter()
