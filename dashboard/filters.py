@@ -65,6 +65,11 @@ def strip(data: RunData, view: View) -> None:
             disabled=matching == 0,
         )
         _copy_link()
+    if view.conditions and not matching:
+        with st.container(horizontal=True, vertical_alignment="center", key="filter_nothing"):
+            st.info(f"No {data.nouns[0]} meets these conditions.", icon=":material/filter_list_off:")
+            empty = View(run=view.run)
+            st.button("Show all again", key="clear_nothing", type="primary", on_click=set_view, args=(empty,))
 
 
 def _report(view: View) -> bytes:

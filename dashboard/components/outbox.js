@@ -19,3 +19,14 @@ const savedText = (outbox, since) => {
   if (since === null || Date.now() - since < SILENT_MS) return "saving …";
   return `The server does not answer: ${outbox.length} kept in this tab, sent once it is back. You can go on.`;
 };
+
+// While the server is away Streamlit lays a dialog over the whole page, which takes the desk's clicks. The desk says it
+// in its own place and goes on, so the dialog is closed; no other opens beside a desk. Returns what ends this.
+const uncovered = () => {
+  const uncover = () =>
+    document.querySelector('[data-testid="stDialog"] [role="dialog"] button[aria-label="Close"]')?.click();
+  const watcher = new MutationObserver(uncover);
+  watcher.observe(document.body, { childList: true });
+  uncover();
+  return () => watcher.disconnect();
+};

@@ -55,7 +55,9 @@ export default function ({ data, parentElement, setStateValue }) {
     draw();
   }, RESEND_MS);
   state.forget?.();
+  const cover = uncovered();
   state.forget = () => {
+    cover();
     document.removeEventListener("keydown", keys, true);
     clearInterval(resend);
   };

@@ -70,7 +70,9 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     drawProgress();
   }, RESEND_MS);
   state.forget?.();
+  const cover = uncovered();
   state.forget = () => {
+    cover();
     document.removeEventListener("keydown", keys, true);
     clearInterval(again);
   };

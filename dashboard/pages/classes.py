@@ -27,7 +27,6 @@ MOST_DOTS = 60
 def render() -> None:
     selection = current_selection()
     if not selection.mask_any_lsi.any():
-        st.info(f"No {selection.data.nouns[0]} meets these conditions. Remove one above.")
         return
     if no_classes(selection.data):
         return

@@ -29,7 +29,6 @@ TEXT_ENDS = {"Small": 4, "Medium": 3, "Large": 2}
 def render() -> None:
     selection = current_selection()
     if not selection.mask.any():
-        st.info(f"No {selection.data.nouns[0]} meets these conditions. Remove one above.")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="gallery_controls"):
         layout = _switch("Show", ["By class", "Grid"], "By class", "layout")

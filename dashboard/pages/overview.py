@@ -47,7 +47,6 @@ compare pairs with one another by it, and do not read it as a probability of bei
 def render() -> None:
     selection = current_selection()
     if not selection.mask_any_lsi.any():
-        st.info(f"No {selection.data.nouns[0]} meets these conditions. Remove one above.")
         return
     _headlines(selection)
     wide, narrow = st.columns([2, 1], gap="small")

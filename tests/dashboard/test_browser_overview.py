@@ -146,3 +146,11 @@ def test_an_unknown_run_in_a_link_is_said_and_another_is_shown(served: Served, p
     visit(page, f"{served.address}/?run=%3Cb%3Egone")
     shown(page.get_by_text("There is no finished run called <b>gone"))
     expect(page.locator(".lsi-count")).to_have_text(["1,797 images"])
+
+
+def test_conditions_that_nothing_meets_are_said_and_cleared_with_one_click(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/map?run=digits-flipped&q=nothing-is-called-so&suspicion=0.5..1.0")
+    expect(page.get_by_text("No image meets these conditions.")).to_be_visible()
+    page.get_by_role("button", name="Show all again").click()
+    expect(page.get_by_text("No image meets these conditions.")).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("q=|suspicion="))

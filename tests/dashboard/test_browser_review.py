@@ -224,6 +224,10 @@ def test_decisions_made_while_the_server_is_dead_arrive_when_it_is_back(
         expect(review).to_have_attribute("data-sample", queue[2])
         expect(review.locator(".saved")).to_have_text("saving …")
         assert not {queue[0], queue[1]} & set(log.latest()["sample_id"])
+        # Streamlit's own dialog would cover the desk; ours says it and still takes clicks.
+        expect(review.locator(".saved")).to_contain_text("The server does not answer: 2 kept in this tab")
+        expect(page.get_by_test_id("stDialog")).to_have_count(0)
+        review.get_by_role("button", name="Keys").click()
         process = start(served, port, tmp_path)
         expect(review).to_have_attribute("data-unsaved", "0", timeout=60_000)
         latest = log.latest().set_index("sample_id")["action"]
