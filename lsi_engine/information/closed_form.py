@@ -122,7 +122,8 @@ def leave_one_out(
     posterior: DiagonalParts | KroneckerParts | FullParts
     if hessian == "full":
         excess = prior_precision - gamma
-        posterior = FullParts(regularised, g_inverse, forms, u, excess if abs(excess) > SAME_PRIOR * gamma else 0.0)
+        excess = excess if abs(excess) > SAME_PRIOR * gamma else 0.0
+        posterior = FullParts(regularised, g_inverse, forms, u, gamma, excess)
     elif hessian == "kron":
         kronecker = KroneckerCurvature(design, p, basis, progress=progress)
         posterior = KroneckerParts(kronecker, prior_precision, g_inverse, u, dtype)

@@ -13,7 +13,10 @@ from lsi_engine.laplace.curvature import QuadraticForms
 from lsi_engine.laplace.diagonal import DiagonalPosterior, kept_parts
 from lsi_engine.laplace.gaussian import x_minus_log1p
 from lsi_engine.laplace.kronecker import KroneckerCurvature
-from lsi_engine.laplace.products import inverse, product
+from lsi_engine.laplace.products import inverse, product, square
+
+#: Where the prior's excess over the fit's penalty is so small a share of it, P⁻¹ follows from G⁻² to 1e-5.
+SMALL_EXCESS = 3e-3
 
 Parts = tuple[torch.Tensor, torch.Tensor]
 
@@ -77,11 +80,18 @@ class KroneckerParts:
 class FullParts:
     """The full posterior P = G + excess·I, so that G⁻¹PG⁻¹ = G⁻¹ + excess·G⁻².
 
-    With no excess all of it is in S; else three more matrices are needed.
+    With no excess all of it is in S. A small one, excess ≤ ``SMALL_EXCESS`` · γ, needs G⁻² as well: P⁻¹ = G⁻¹ −
+    excess·G⁻² but for a share (excess / γ)², since no eigenvalue of G is below γ. Else P is inverted too.
     """
 
     def __init__(
-        self, regularised: torch.Tensor, g_inverse: torch.Tensor, forms: QuadraticForms, u: torch.Tensor, excess: float
+        self,
+        regularised: torch.Tensor,
+        g_inverse: torch.Tensor,
+        forms: QuadraticForms,
+        u: torch.Tensor,
+        gamma: float,
+        excess: float,
     ) -> None:
         flat = u.reshape(-1)
         self.u_energy = float(flat @ (regularised @ flat) + excess * flat @ flat)  # uᵀPu
@@ -89,8 +99,12 @@ class FullParts:
         if not excess:
             return
         size = len(u)
-        self.weighted = QuadraticForms(g_inverse + excess * product(g_inverse, g_inverse), size, forms.dtype)
+        correction = excess * square(g_inverse)
+        self.weighted = QuadraticForms(g_inverse + correction, size, forms.dtype)
         self.cross = (flat + excess * (g_inverse @ flat)).view_as(u)  # G⁻¹Pu
+        if abs(excess) <= SMALL_EXCESS * gamma:
+            self.covariance = QuadraticForms(g_inverse - correction, size, forms.dtype)
+            return
         regularised.diagonal().add_(excess)
         covariance = inverse(regularised, lambda: f"the posterior precision (prior {excess:+.3g} from the fit's)")
         self.covariance = QuadraticForms(covariance, size, forms.dtype)

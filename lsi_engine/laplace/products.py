@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy.linalg.blas
 import scipy.linalg.lapack
 import torch
 
@@ -52,6 +53,14 @@ def inverse(matrix: torch.Tensor, describe: Callable[[], str]) -> torch.Tensor:
     upper, _ = potri(factor.numpy().T, lower=0, overwrite_c=1)
     lower = torch.from_numpy(upper.T)
     return _mirrored(lower)
+
+
+def square(matrix: torch.Tensor) -> torch.Tensor:
+    """M² of a symmetric ``matrix``: half of the products are the other half's mirror image."""
+    if matrix.device.type != "cpu":
+        return matrix @ matrix
+    (syrk,) = scipy.linalg.blas.get_blas_funcs(("syrk",), (matrix.numpy(),))
+    return _mirrored(torch.from_numpy(syrk(1.0, matrix.numpy().T, lower=0).T))
 
 
 def _lapack(matrix: torch.Tensor) -> tuple[Callable, Callable]:

@@ -99,7 +99,7 @@ class _SampledPreconditioner:
         self, objective: SoftmaxObjective, theta: torch.Tensor, sample: SoftmaxObjective, progress: Progress
     ) -> None:
         self.basis = contrasts(objective.classes, dtype=torch.float64, device=objective.design.device)
-        dtype = torch.float64 if objective.samples <= PRECONDITIONER_ROWS else torch.float32
+        dtype = torch.float32
         hessian = ggn(sample.design, sample.probabilities(theta), self.basis, dtype=dtype, progress=progress)
         hessian *= objective.samples / sample.samples
         hessian.diagonal().add_(objective.ridge)

@@ -8,7 +8,7 @@ from dense_reference import blobs, curvature, exact_refits, one_newton_step, opt
 from scipy.stats import spearmanr
 
 from lsi_engine import score
-from lsi_engine.information import closed_form
+from lsi_engine.information import closed_form, posterior_parts
 
 #: (samples, dimension, classes); the last two have more weights than samples.
 SHAPES = [(60, 4, 2), (90, 6, 3), (110, 5, 10), (30, 12, 3), (40, 20, 4)]
@@ -170,3 +170,16 @@ def test_two_copies_hide_each_other_and_score_alike():
     doubled = score(np.vstack([features, features[20]]), np.append(labels, labels[20])).lsi
     assert doubled[20] == pytest.approx(doubled[-1], rel=1e-9)
     assert doubled[20] < alone
+
+
+def test_a_small_excess_of_the_prior_needs_no_second_inverse(monkeypatch):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 400)
+    features = random.normal(size=(400, 6)) + 0.5 * labels[:, None]
+    # δ = N · wd and γ = (N − 1) · wd are 1/399 apart.
+    quick = score(features, labels, hessian="full", weight_decay=0.1)
+    monkeypatch.setattr(posterior_parts, "SMALL_EXCESS", 0.0)
+    exact = score(features, labels, hessian="full", weight_decay=0.1)
+    assert not np.array_equal(quick.lsi_covariance, exact.lsi_covariance)
+    np.testing.assert_allclose(quick.lsi_covariance, exact.lsi_covariance, rtol=2e-5)
+    np.testing.assert_array_equal(quick.lsi_mean_shift, exact.lsi_mean_shift)
