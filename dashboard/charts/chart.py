@@ -62,7 +62,8 @@ def log_scores(scores: NDArray[np.floating]) -> tuple[NDArray[np.float64], int]:
 
 
 def log_ticks(low: float, high: float, most: int = 9) -> tuple[list[float], list[str]]:
-    """Tick positions (in log10) at whole powers of ten, at 1-2-5 where few of those fit, and their labels."""
+    """Tick positions (in log10) and their labels: at whole powers of ten, at 1-2-5 where few of those fit, and at even
+    steps where the whole axis lies between two of those."""
     if high - low < 2:
         marks = [
             exponent + np.log10(step)
@@ -70,11 +71,21 @@ def log_ticks(low: float, high: float, most: int = 9) -> tuple[list[float], list
             for step in (1, 2, 5)
         ]
         positions = [float(mark) for mark in marks if low - 1e-9 <= mark <= high + 1e-9]
+        if len(positions) < 3 and high > low:
+            return _even_ticks(10.0**low, 10.0**high)
     else:
         first, last = int(np.ceil(low)), int(np.floor(high))
         step = max(1, -(-(last - first + 1) // most))
         positions = [float(exponent) for exponent in range(last, first - 1, -step)][::-1]
     return positions, [words.number(10.0**position, 2) for position in positions]
+
+
+def _even_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Three to nine even steps of 1, 2 or 5 times a power of ten between two positive values, as :func:`log_ticks`."""
+    power = 10.0 ** np.floor(np.log10(high - low))
+    step = next(s for s in power * np.array([0.1, 0.2, 0.5, 1.0, 2.0]) if (high - low) / s < 9)
+    values = step * np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
+    return [float(position) for position in np.log10(values)], [words.number(float(value), 4) for value in values]
 
 
 def thinned(count: int, most: int = 2000) -> NDArray[np.intp]:

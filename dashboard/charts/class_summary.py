@@ -97,5 +97,5 @@ def reading(summary: pd.DataFrame, many: str) -> str:
     )
     doubted = summary.assign(share=summary.get("suspected", 0) / summary["n"]).sort_values("share").iloc[-1]
     if doubted["share"] >= 0.05:
-        said += f" Most doubted are the labels {doubted['label']}: {doubted['share']:.0%} of them."
+        said += f" Most doubted is the label {doubted['label']}: {doubted['share']:.0%} of its samples."
     return said

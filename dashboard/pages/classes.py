@@ -164,5 +164,8 @@ def _table(selection: Selection, summary: pd.DataFrame) -> None:
         height=min(520, 40 + 35 * len(table)),
         column_config={
             "Suspected": st.column_config.NumberColumn(help=f"Suspicion above {DOUBT} and another label suggested"),
+            # Of more classes than are styled; a style's own words go before these.
+            "Median LSI": st.column_config.NumberColumn(format="%.3g"),
+            "Suspected share": st.column_config.NumberColumn(format="percent"),
         },
     )

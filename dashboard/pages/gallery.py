@@ -13,6 +13,7 @@ from dashboard.components import bulk
 from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample
 from dashboard.components.ranking import Ranking, order, ranked, rankings
+from dashboard.data import RunData
 from dashboard.selection import Selection, current_selection
 
 PAGE_SIZES = [30, 60, 120, 240]
@@ -21,7 +22,7 @@ CLASSES_SHOWN = 10
 TILE_PIXELS = {"Small": 84, "Medium": 120, "Large": 210}
 #: Tiles in a row at each end of a class.
 ENDS = {"Small": 7, "Medium": 5, "Large": 3}
-#: The same for texts, which need room to be read.
+#: The same for texts and rows of figures, which need room to be read.
 TEXT_PIXELS = {"Small": 160, "Medium": 230, "Large": 400}
 TEXT_ENDS = {"Small": 4, "Medium": 3, "Large": 2}
 
@@ -40,7 +41,7 @@ def render() -> None:
         selection.frame,
         sections,
         key="gallery_tiles",
-        tile_pixels=(TEXT_PIXELS if selection.data.run.modality == "text" else TILE_PIXELS)[size],
+        tile_pixels=(TILE_PIXELS if _pictured(selection.data) else TEXT_PIXELS)[size],
         selectable=True,
         framed=layout == "By class",
         epoch=bulk.epoch(),
@@ -49,6 +50,10 @@ def render() -> None:
         bulk.bar(selection.data, event.selected)
     if event.opened:
         open_sample(event.opened)
+
+
+def _pictured(data: RunData) -> bool:
+    return data.run.modality in ("image", "pairs")
 
 
 def _switch(label: str, options: list[str], default: str, key: str) -> str:
@@ -82,7 +87,7 @@ def _by_class(selection: Selection, size: str) -> list[Section]:
         label_visibility="collapsed",
     )
     page = _pages(len(present), CLASSES_SHOWN, "gallery_class_page", "classes")
-    columns = (TEXT_ENDS if data.run.modality == "text" else ENDS)[size]
+    columns = (ENDS if _pictured(data) else TEXT_ENDS)[size]
     count = columns * int(rows)
     sections = []
     for code in present[page * CLASSES_SHOWN : (page + 1) * CLASSES_SHOWN]:

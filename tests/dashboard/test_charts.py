@@ -192,7 +192,7 @@ def test_the_ranking_is_read_out_in_plain_words() -> None:
     said = reading(class_summary(scores, codes, ["normal", "bacterial", "viral"], doubtful=doubtful), "films")
     assert "films labelled viral typically carries about 2" in said
     assert "viral harder to learn from the other films" in said
-    assert said.endswith("Most doubted are the labels viral: 25% of them.")
+    assert said.endswith("Most doubted is the label viral: 25% of its samples.")
     alike = class_summary(scores, np.arange(600) % 2, ["a", "b"])
     assert "no class can be told from another" in reading(alike, "films")
     assert reading(alike.head(1), "films") == ""
@@ -263,6 +263,7 @@ def test_ticks_lie_on_the_axis_and_are_few(low: float, span: float) -> None:
     positions, texts = log_ticks(low, low + span)
     assert len(positions) == len(texts) <= 9
     assert all(low - 1e-6 <= position <= low + span + 1e-6 for position in positions)
+    assert len(set(texts)) == len(texts) >= (3 if span < 2 else 2)
 
 
 def test_colours_are_distinct_stable_and_okabe_ito_first() -> None:
