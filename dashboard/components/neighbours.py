@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dashboard.data import RunData, open_run
 from lsi_engine.errors import InputError
-from lsi_engine.runs.sources import features_of
+from lsi_engine.runs.sources import feature_dimension, features_of
 from lsi_engine.runs.store import RunStore
 
 #: Share of the typical distance √(2D) of two unrelated samples below which a pair counts as duplicates.
@@ -38,7 +38,7 @@ class _Space:
         at = int(np.searchsorted(self.rows, row))
         if at < len(self.rows) and self.rows[at] == row:
             return self.points[at]
-        features = features_of(data.run, RunStore().cache)[row]
+        features = features_of(data.run, RunStore().cache, np.array([row]))[0]
         return (np.asarray(features, dtype=np.float32) - self.mean) / self.scale
 
 
@@ -47,14 +47,16 @@ def _space(folder: str, fingerprint: str) -> _Space | str:
     """The run's features for comparing, or the reason why there are none."""
     data = open_run(Path(folder).name)
     try:
-        stored = features_of(data.run, RunStore().cache)
-        rows = _compared(*stored.shape)
-        features = np.asarray(stored if len(rows) == len(stored) else stored[rows], dtype=np.float32)
+        rows = compared_rows(data)
+        points = np.array(features_of(data.run, RunStore().cache, rows), dtype=np.float32)
     except (InputError, OSError) as error:
         return str(error)
-    mean, scale = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(scale > 0, scale, 1)
-    points = (features - mean) / scale
+    # In place, and no copy for the deviations: the matrix is the largest thing that the server holds.
+    mean = points.mean(axis=0)
+    points -= mean
+    scale = np.sqrt(np.einsum("nd,nd->d", points, points) / len(points))
+    scale = np.where(scale > 0, scale, 1).astype(np.float32)
+    points /= scale
     lsi = data.frame["lsi"].to_numpy()
     codes = data.frame["label"].cat.codes.to_numpy()
     typical = np.zeros(len(lsi), dtype=bool)
@@ -64,9 +66,13 @@ def _space(folder: str, fingerprint: str) -> _Space | str:
     return _Space(rows, points, np.einsum("nd,nd->n", points, points), typical[rows], mean, scale)
 
 
-def _compared(samples: int, dimension: int) -> NDArray[np.intp]:
-    """Rows that others are compared with: all, or as many evenly spaced ones as ``MOST_BYTES`` hold."""
-    most = max(MOST_BYTES // (4 * dimension), 1)
+def compared_rows(data: RunData) -> NDArray[np.intp]:
+    """Rows that others are compared with: all, or as many evenly spaced ones as ``MOST_BYTES`` hold.
+
+    Raises ``InputError`` when the run's features are gone.
+    """
+    samples = len(data.frame)
+    most = max(MOST_BYTES // (4 * feature_dimension(data.run, RunStore().cache)), 1)
     if samples <= most:
         return np.arange(samples)
     return np.linspace(0, samples - 1, most).round().astype(np.intp)

@@ -56,6 +56,7 @@ def ranked(selection: Selection, column: str, *, descending: bool) -> NDArray[np
 
 
 def percentile(values: NDArray[np.floating], value: float) -> float:
-    """Where ``value``, one of ``values (n,)``, lies among them: 0 the lowest, 100 the highest, ties share the mean."""
+    """Where ``value`` lies among ``values (n,)``: 0 the lowest of them or below, 100 the highest or above, ties share
+    the mean."""
     below, ties = int((values < value).sum()), int((values == value).sum())
-    return 100.0 * (below + (ties - 1) / 2) / max(len(values) - 1, 1)
+    return min(100.0 * (below + max(ties - 1, 0) / 2) / max(len(values) - 1, 1), 100.0)

@@ -13,8 +13,11 @@ from lsi_engine.errors import InputError
 from lsi_engine.features.extractor import Extractor
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import pair_runs
-from lsi_engine.runs.store import Run
+from lsi_engine.runs.store import Run, replacing
 from lsi_engine.samples import SampleSet, open_source
+
+#: Features of an archive or a table that take more are kept unpacked beside the extracted ones.
+KEPT_BYTES = 2**20
 
 
 def extractor(settings: dict[str, Any], samples: SampleSet, cache: Path, progress: Progress = silent) -> Extractor:
@@ -71,37 +74,70 @@ def features(
     return matrix, samples.keep(kept, failed), chosen.key
 
 
-def features_of(run: Run, cache: Path) -> NDArray[np.floating]:
+def features_of(run: Run, cache: Path, only: NDArray[np.integer] | None = None) -> NDArray[np.floating]:
     """The ``(n, D)`` unscaled features of the samples that a finished run scored, rows as in its scores.
 
+    With ``only (k,)`` those of these rows alone, ``(k, D)``. Memory-mapped, read-only, where they lie in one file.
     Raises ``InputError`` when they are gone: the feature file was moved, or the feature cache was emptied.
     """
-    found = _all_features(run, cache)
-    rows = run.config.rows(len(found))
-    return found if rows is None else found[rows]
+    rows = run.config.rows(int(run.provenance["samples"]))
+    if rows is not None and only is not None:
+        rows = rows[only]
+    return _all_features(run, cache, only if rows is None else rows)
 
 
-def _all_features(run: Run, cache: Path) -> NDArray[np.floating]:
+def feature_dimension(run: Run, cache: Path) -> int:
+    """D of :func:`features_of`, from what is stored beside the rows; raises ``InputError`` as that does."""
+    return features_of(run, cache, np.zeros(1, dtype=np.intp)).shape[1]
+
+
+def _all_features(run: Run, cache: Path, rows: NDArray[np.integer] | None) -> NDArray[np.floating]:
+    """The ``rows`` (all where ``None``) of the samples that the run's probe was trained with."""
     if (run.path / "features.npy").is_file():
-        return np.load(run.path / "features.npy", mmap_mode="r", allow_pickle=False)
+        whole = np.load(run.path / "features.npy", mmap_mode="r", allow_pickle=False)
+        return whole if rows is None else whole[rows]
     if run.modality == "pairs":
-        return pair_runs.stored_features(run, cache)
+        whole = pair_runs.stored_features(run, cache)
+        return whole if rows is None else whole[rows]
     key = run.provenance["extractor_key"]
     if key is None:
-        source = run.config.source
-        if source["kind"] == "feature_file":
-            source = source | {"images": ""}  # the rows are wanted, and not their pictures
-        samples = open_source(source)
-        scored = run.samples()["sample_id"]
-        rows = pd.Index(samples.table["sample_id"]).get_indexer(pd.Index(scored))
-        # A run derived from another may lack samples that the file has; any other run has them all.
-        complete = run.config.derived_from is not None or len(samples) == len(scored)
-        if samples.features is None or (rows < 0).any() or not complete:
-            raise InputError(f"the data of run {run.name!r} has changed since it was scored: its features are gone")
-        return samples.features if len(samples) == len(scored) else samples.features[rows]
+        whole = _features_of_the_source(run, cache)
+        return whole if rows is None else whole[rows]
     from lsi_engine.features.cache import load as load_features
 
-    return load_features(run.samples(), key, cache)
+    table = run.samples()
+    return load_features(table if rows is None else table.iloc[rows], key, cache)
+
+
+def _features_of_the_source(run: Run, cache: Path) -> NDArray[np.floating]:
+    """Features ``(N, D)`` that came with the samples.
+
+    Those of an archive or a table have to be unpacked whole, however few are wanted: from ``KEPT_BYTES`` on they are
+    kept as ``.npy``, once for all runs on the same data, and mapped from there.
+    """
+    source = run.config.source
+    kept = cache / "features" / "files" / f"{run.provenance['dataset_fingerprint']}.npy"
+    of_a_file = source["kind"] in ("feature_file", "table")
+    if of_a_file and kept.is_file():
+        return np.load(kept, mmap_mode="r", allow_pickle=False)
+    if source["kind"] == "feature_file":
+        source = source | {"images": ""}  # the rows are wanted, and not their pictures
+    samples = open_source(source)
+    scored = run.samples()["sample_id"]
+    rows = pd.Index(samples.table["sample_id"]).get_indexer(pd.Index(scored))
+    # A run derived from another may lack samples that the file has; any other run has them all.
+    complete = run.config.derived_from is not None or len(samples) == len(scored)
+    if samples.features is None or (rows < 0).any() or not complete:
+        raise InputError(f"the data of run {run.name!r} has changed since it was scored: its features are gone")
+    found = samples.features if len(samples) == len(scored) else samples.features[rows]
+    if not of_a_file or isinstance(found, np.memmap) or found.nbytes < KEPT_BYTES:
+        return found
+    try:
+        with replacing(kept) as temporary, temporary.open("wb") as file:
+            np.save(file, found, allow_pickle=False)
+    except OSError:  # a full disk or a cache of somebody else's: slower, and no reason to stop
+        return found
+    return np.load(kept, mmap_mode="r", allow_pickle=False)
 
 
 def feature_names(run: Run) -> tuple[str, ...] | None:

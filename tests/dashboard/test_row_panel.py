@@ -24,13 +24,15 @@ def test_a_stored_tables_row_is_the_files_own(tmp_path: Path, monkeypatch: pytes
     run, _ = compute(RunConfig(name="rows", source={"kind": "table", "path": str(tmp_path / "rows.csv")}), RunStore())
     table = _table(str(run.path), run.fingerprint)
     assert isinstance(table, Table)
-    found = row_values(table, 6)  # row 7 of the file
+    found = row_values(table, table.values[6])  # row 7 of the file
     assert found["column"].iloc[0] == "age"
     kept = frame.drop(index=3)
     z = (150 - kept["age"].mean()) / kept["age"].std(ddof=0)
     assert found.loc[0, ["value", "z", "percentile"]].tolist() == pytest.approx([150, z, 100], rel=1e-5)
     assert found.set_index("column").loc["same", ["value", "z", "percentile"]].tolist() == [3, 0, 50]
     assert found.set_index("column").loc["dose", "value"] == pytest.approx(frame.loc[7, "dose"], rel=1e-6)
+    outside = row_values(table, np.array([1000.0, 3.0, -1000.0])).set_index("column")["percentile"]
+    assert outside.to_dict() == {"age": 100, "same": 50, "dose": 0}  # of a row that is not among those compared with
 
 
 def test_without_names_or_without_the_file_there_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

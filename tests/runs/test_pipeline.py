@@ -18,6 +18,7 @@ import safetensors.numpy
 from lsi_engine import SCORE_COLUMNS
 from lsi_engine.curation import CleaningRule, Decisions, clean
 from lsi_engine.errors import Cancelled, InputError
+from lsi_engine.runs import sources
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import RunConfig, RunStatus, RunStore
@@ -220,3 +221,28 @@ def test_class_with_one_sample_is_scored_with_a_warning_on_record(tmp_path: Path
     )
     assert "lonely" in run.provenance["warnings"][0]
     assert len(run.scores()) == 41
+
+
+def test_features_of_a_file_are_unpacked_once_and_read_row_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(60, 5)).astype(np.float16)
+    np.savez(tmp_path / "rows.npz", features=features, labels=np.repeat(["a", "b"], 30))
+    source = {"kind": "feature_file", "path": str(tmp_path / "rows.npz")}
+    kept = RunStore(tmp_path / "cache")
+    flip = {"kind": "flip_labels", "rate": 0.1, "seed": 0}
+    run, _ = compute(RunConfig(name="clean", source=source), kept)
+    twin, _ = compute(RunConfig(name="twin", source=source, corruption=[flip], left_out=(10, 20)), kept)
+    small = features_of(run, kept.cache)
+    assert not isinstance(small, np.memmap)
+    assert not (kept.cache / "features").exists()
+    monkeypatch.setattr(sources, "KEPT_BYTES", 1)
+    assert isinstance(features_of(run, kept.cache), np.memmap)
+    (tmp_path / "rows.npz").unlink()  # from here on the unpacked ones serve, for both runs
+    np.testing.assert_array_equal(features_of(run, kept.cache), features.astype(np.float32))
+    np.testing.assert_array_equal(features_of(run, kept.cache, np.array([7, 3])), features[[7, 3]].astype(np.float32))
+    np.testing.assert_array_equal(features_of(twin, kept.cache), features[10:20].astype(np.float32))
+    np.testing.assert_array_equal(features_of(twin, kept.cache, np.array([9])), features[[19]].astype(np.float32))
+    assert sources.feature_dimension(twin, kept.cache) == 5
+    assert len(list((kept.cache / "features" / "files").iterdir())) == 1
