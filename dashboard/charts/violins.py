@@ -133,7 +133,7 @@ def _box(figure: go.Figure, at: float, row: Any) -> None:
         fill="toself",
         mode="lines",
         line={"color": "#222", "width": 1},
-        fillcolor="white",
+        fillcolor="rgba(255, 255, 255, 0.6)",
         hoverinfo="skip",
     )
     figure.add_scatter(

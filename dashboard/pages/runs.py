@@ -50,7 +50,7 @@ POLL_SECONDS = 1.0
 
 def render() -> None:
     _going()
-    listed, form = st.columns([3, 2], gap="small")
+    listed, form = st.columns([9, 5], gap="small")
     with listed:
         _stored()
     with form:
@@ -123,8 +123,8 @@ def _stored() -> None:
                 "State": st.column_config.TextColumn(width=70),
                 "Samples": st.column_config.NumberColumn(format="localized", width=74),
                 "Method": st.column_config.TextColumn(width=132),
-                "Time": st.column_config.TextColumn(width=78),
-                "Started": st.column_config.DatetimeColumn(format="D MMM HH:mm", width=92),
+                "Time": st.column_config.TextColumn(width=88),
+                "Started": st.column_config.DatetimeColumn(format="D MMM HH:mm", width=104),
             },
         )
         rows = event["selection"]["rows"]
