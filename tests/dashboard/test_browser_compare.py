@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import Served, press, shown, visit
+from driving import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
 from lsi_engine.runs.comparison import compare

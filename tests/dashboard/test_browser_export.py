@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Served, press, settled, shown, visit
+from driving import Served, press, settled, shown, visit
 from playwright.sync_api import Page, expect
 
 from lsi_engine.cli import main

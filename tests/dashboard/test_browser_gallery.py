@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from conftest import Served, press, settled, shown, visit
+from driving import Served, press, settled, shown, visit
 from playwright.sync_api import Locator, Page, expect
 
 from lsi_engine.curation import Decisions

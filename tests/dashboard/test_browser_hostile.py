@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 import pytest
-from conftest import Served, press, settled, visit
+from driving import Served, press, settled, visit
 from playwright.sync_api import Page, TimeoutError, expect
 
 from dashboard import saved_views

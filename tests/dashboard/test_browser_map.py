@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Served, press, shown, visit
+from driving import Served, press, shown, visit
 from PIL import Image
 from playwright.sync_api import Page, expect
 

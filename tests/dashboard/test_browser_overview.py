@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pandas as pd
 import pytest
-from conftest import Served, press, settled, shown, visit
+from driving import Served, press, settled, shown, visit
 from playwright.sync_api import BrowserContext, Page, expect
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Served, compute, shown, visit
+from driving import Served, compute, shown, visit
 from PIL import Image
 from playwright.sync_api import Page, expect
 

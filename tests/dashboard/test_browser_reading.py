@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from conftest import Served, press, shown, visit
+from driving import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
 from lsi_engine.curation.agreement import GIVEN, every_pair, raters

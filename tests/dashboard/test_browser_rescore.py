@@ -10,7 +10,7 @@ import time
 
 import pandas as pd
 import pytest
-from conftest import Served, press, shown, visit
+from driving import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
 from dashboard import jobs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Served, _wait_until_up, environment, shown, visit
+from driving import Served, environment, shown, visit, wait_until_up
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from lsi_engine.curation import Decisions
@@ -203,7 +203,7 @@ def start(served: Served, port: int, folder: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    _wait_until_up(f"http://127.0.0.1:{port}", process, log)
+    wait_until_up(f"http://127.0.0.1:{port}", process, log)
     return process
 
 

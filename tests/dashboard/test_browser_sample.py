@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from conftest import Served, visit
 from deep_films import films
+from driving import Served, visit
 from playwright.sync_api import Page, expect
 
 from dashboard.components.neighbours import DUPLICATE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Served, compute, press, settled, shown, visit
+from driving import Served, compute, press, settled, shown, visit
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 import psutil
 import pytest
-from conftest import Served
+from driving import Served
 
 from dashboard.server import main, options
 from lsi_engine.errors import InputError

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlparse
 
 import pytest
-from conftest import Served, _wait_until_up, environment, visit
+from driving import Served, environment, visit, wait_until_up
 from playwright.sync_api import Browser, expect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -60,7 +60,7 @@ def shared(digits_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_up(f"{address}/sign-in?next=", process, log)
+        wait_until_up(f"{address}/sign-in?next=", process, log)
         yield Served(address, folder / "cache")
     finally:
         process.terminate()
