@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import socket
 import threading
 import time
@@ -15,9 +13,10 @@ from pathlib import Path
 import psutil
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit import runtime
 from streamlit.runtime.pages_manager import PagesManager
 
-from dashboard import pages, theme
+from dashboard import theme
 from dashboard.components.media import media_routes
 from dashboard.components.points import point_routes
 from dashboard.components.reading import case_routes
@@ -140,7 +139,7 @@ def main(port: int = 8501, host: str | None = None, headless: bool = False, shar
         print("Not encrypted: the password and the pictures cross the network as they are (--certificate, --key).")
     if not headless:
         threading.Thread(target=_open_when_up, args=(host, port, address), daemon=True).start()
-    threading.Thread(target=_import_pages_when_up, args=(host, port), daemon=True).start()
+    threading.Thread(target=_warm_when_up, args=(host, port), daemon=True).start()
     application(sign_in).run(config=options(port, host, headless, sharing))
 
 
@@ -161,8 +160,11 @@ def _open_when_up(host: str, port: int, address: str) -> None:
         webbrowser.open(address)
 
 
-def _import_pages_when_up(host: str, port: int) -> None:
+def _warm_when_up(host: str, port: int) -> None:
     """Figures and statistics take seconds to import: done while the browser opens, not in the first answer."""
     if _up(host, port):
-        for page in pkgutil.iter_modules(pages.__path__):
-            importlib.import_module(f"{pages.__name__}.{page.name}")
+        while not runtime.exists():  # it is made a moment after the socket
+            time.sleep(0.05)
+        from dashboard.warming import warm
+
+        warm()

@@ -52,21 +52,26 @@ def _sentence(selection: Selection, summary: pd.DataFrame) -> str:
     return f"{ranking_sentence(summary)} {how}{left_open}".strip()
 
 
-def _figure(selection: Selection, summary: pd.DataFrame) -> None:
+def class_chart(selection: Selection, shown: pd.DataFrame) -> Chart:
+    """The classes of ``shown``, some or all of the selection's summary, in its order."""
     data, rows = selection.data, selection.mask_any_lsi
-    shown = summary
-    if len(summary) > MOST_RIDGES:
-        shown = _searched(summary)
-        if shown.empty:
-            st.info("No class has this in its name.")
-            return
     height = 430 if len(shown) <= MOST_VIOLINS else 380
 
     def draw() -> Chart:
         lsi, codes = selection.lsi[rows], selection.codes[rows]
         return by_class(lsi, codes, data.classes, data.colours, shown, noun=data.nouns[1], height=height)
 
-    show.figure(chart_of(selection, "by class", draw, tuple(shown["label"])), "classes")
+    return chart_of(selection, "by class", draw, tuple(shown["label"]))
+
+
+def _figure(selection: Selection, summary: pd.DataFrame) -> None:
+    shown = summary
+    if len(summary) > MOST_RIDGES:
+        shown = _searched(summary)
+        if shown.empty:
+            st.info("No class has this in its name.")
+            return
+    show.figure(class_chart(selection, shown), "classes")
 
 
 def _searched(summary: pd.DataFrame) -> pd.DataFrame:

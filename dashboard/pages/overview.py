@@ -71,47 +71,55 @@ def _headlines(selection: Selection) -> None:
             show.headline(line.key, line.name, line.value, line.note)
 
 
+def tail_chart(selection: Selection) -> Chart:
+    data, mask = selection.data, selection.mask_any_lsi
+
+    def draw() -> Chart:
+        return histogram(selection.lsi[mask], selection.codes[mask], data.classes, data.colours, noun=data.nouns[1])
+
+    return chart_of(selection, "histogram", draw)
+
+
 def _long_tail(selection: Selection) -> None:
-    mask, many, data = selection.mask_any_lsi, selection.data.nouns[1], selection.data
+    many = selection.data.nouns[1]
     sentence = (
         f"Most {many} add little that the others do not already say; a few add a great deal: rare, badly recorded "
         "or wrongly labelled. Drag over the bars to filter every page."
     )
 
-    def draw() -> Chart:
-        return histogram(
-            selection.lsi[mask],
-            selection.codes[mask],
-            data.classes,
-            data.colours,
-            noun=many,
-        )
-
     def choose(box: dict[str, list[float]] | None) -> None:
         if box:
-            update_view(lsi=selected_range(box, selection.lsi[mask]))
+            update_view(lsi=selected_range(box, selection.lsi[selection.mask_any_lsi]))
 
     with show.card("tail", "The long tail", sentence):
-        show.figure(shaded(chart_of(selection, "histogram", draw), selection.view.lsi), "tail", on_box=choose)
+        show.figure(shaded(tail_chart(selection), selection.view.lsi), "tail", on_box=choose)
 
 
-def _classes(selection: Selection) -> None:
+def _classes_shown(summary: pd.DataFrame) -> pd.DataFrame:
+    if len(summary) <= MOST_VIOLINS:
+        return summary
+    return pd.concat([summary.head(5), summary.tail(5)], ignore_index=True)
+
+
+def class_chart(selection: Selection) -> Chart:
     data, mask = selection.data, selection.mask_any_lsi
-    if no_classes(data):
-        return
-    summary = summary_of(selection)
-    shown = summary
-    if len(summary) > MOST_VIOLINS:
-        shown = pd.concat([summary.head(5), summary.tail(5)], ignore_index=True)
+    shown = _classes_shown(summary_of(selection))
 
     def draw() -> Chart:
         lsi, codes = selection.lsi[mask], selection.codes[mask]
         return by_class(lsi, codes, data.classes, data.colours, shown, noun=data.nouns[1], height=330, compact=True)
 
+    return chart_of(selection, "by class, compact", draw)
+
+
+def _classes(selection: Selection) -> None:
+    if no_classes(selection.data):
+        return
+    summary = summary_of(selection)
     with show.card("by_class", "By class", ranking_sentence(summary) or "One class only."):
-        if len(shown) < len(summary):
+        if len(_classes_shown(summary)) < len(summary):
             st.caption(f"The five lowest and five highest of {len(summary)} classes; the Classes page has them all.")
-        show.figure(chart_of(selection, "by class, compact", draw), "by_class")
+        show.figure(class_chart(selection), "by_class")
 
 
 def _most_informative(selection: Selection) -> None:
@@ -135,21 +143,30 @@ def _most_informative(selection: Selection) -> None:
             open_sample(event.opened)
 
 
-def _ranks(selection: Selection) -> None:
-    many = selection.data.nouns[1]
+def rank_chart(selection: Selection) -> Chart:
     limits = selection.view.lsi
     cut = limits[0] if limits and np.isinf(limits[1]) else None
 
+    def draw() -> Chart:
+        return rank_plot(ordered_lsi(selection), cut=cut, noun=selection.data.nouns[1])
+
+    return chart_of(selection, "rank", draw, cut)
+
+
+def _ranks(selection: Selection) -> None:
     def choose(box: dict[str, list[float]] | None) -> None:
         if box:
             update_view(lsi=selected_scores(box, ordered_lsi(selection)))
 
+    many = selection.data.nouns[1]
     with show.card("rank", "By rank", f"Where the tail ends. Drag from the left to keep the highest {many}."):
-        chart = chart_of(selection, "rank", lambda: rank_plot(ordered_lsi(selection), cut=cut, noun=many), cut)
-        show.figure(chart, "rank", on_box=choose)
+        show.figure(rank_chart(selection), "rank", on_box=choose)
+
+
+def sum_chart(selection: Selection) -> Chart:
+    return chart_of(selection, "ecdf", lambda: ecdf(ordered_lsi(selection), noun=selection.data.nouns[1]))
 
 
 def _cumulative(selection: Selection) -> None:
-    many = selection.data.nouns[1]
     with show.card("ecdf", "Adding up", "The wider the gap between the curves, the fewer samples carry the rest."):
-        show.figure(chart_of(selection, "ecdf", lambda: ecdf(ordered_lsi(selection), noun=many)), "ecdf")
+        show.figure(sum_chart(selection), "ecdf")
