@@ -67,6 +67,7 @@ class RunRequest:
     text_column: str = ""
     label_column: str = ""
     images: str = ""
+    class_names: str = ""
     captions: str = "all"
     instances: str = ""
     method: str = "closed_form"
@@ -243,8 +244,9 @@ class RunRequest:
     def _text_options(self) -> dict[str, str]:
         """Options of texts, tables, pairs and feature files that are filled in."""
         options = {}
-        if self.kind == "features" and self.images.strip():
-            options = {"--images": str(_resolved(self.images))}
+        if self.kind == "features":
+            options = {"--class-names": self.class_names.strip()}
+            options["--images"] = str(_resolved(self.images)) if self.images.strip() else ""
         if self.kind in TEXTS:
             options = {"--encoder": self.encoder.strip() or "tfidf", "--pooling": self.pooling}
         if self.kind == "texts":

@@ -50,7 +50,13 @@ def source_fields(kind: Kind) -> dict[str, Any]:
             help="Optional, to look at: row i has the i-th picture of this folder (images, or CIFAR batches); or, "
             "where the file names them in `image_path` (`.npz`: `image_paths`), the folder that those paths begin in",
         )
-        return {"path": path, "images": images}
+        class_names = st.text_input(
+            "Class names",
+            placeholder="airplane, automobile, bird",
+            help="Optional, where labels are the numbers 0, 1, …: what these classes are called, in that order, or a "
+            "text file of a name a line",
+        )
+        return {"path": path, "images": images, "class_names": class_names}
     if kind in TEXTS or kind == "table":
         return _text_fields(kind)
     if kind == "pairs":

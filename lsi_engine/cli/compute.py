@@ -94,11 +94,33 @@ def compute_features(
             "FILE, where those paths begin.",
         ),
     ] = None,
+    class_names: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES", help="What the classes 0, 1, … are called: `cat,dog`, or a text file of a name a line."
+        ),
+    ] = "",
 ) -> None:
     """Score features that you have already computed; with pictures, if you have them, to look at."""
-    source = {"kind": "feature_file", "path": str(file.resolve())}
+    source: dict[str, Any] = {"kind": "feature_file", "path": str(file.resolve())}
+    source |= {"class_names": _class_names(class_names)} if class_names.strip() else {}
     source |= {} if images is None else {"images": str(images.resolve())}
     compute_source(source, None, file.stem, settings)
+
+
+def _class_names(given: str) -> list[str]:
+    file = Path(given.strip())
+    try:
+        names = file.read_text(encoding="utf-8").splitlines() if file.is_file() else given.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the class names in {file} cannot be read: {error}") from error
+    names = [name.strip() for name in names]
+    while names and not names[-1]:
+        names.pop()
+    for number, name in enumerate(names):
+        if not name or name in names[:number]:
+            raise InputError(f"class names: number {number} is {name!r}; each class needs a name of its own")
+    return names
 
 
 def extractor_settings(backbone: str, weights: str, image_size: int | None) -> dict[str, Any]:

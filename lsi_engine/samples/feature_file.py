@@ -29,7 +29,13 @@ BESIDE = OPTIONAL | PICTURES
 CHECKED_ROWS = 8192
 
 
-def feature_file(path: str | Path, *, images: str | Path | None = None, progress: Progress = silent) -> SampleSet:
+def feature_file(
+    path: str | Path,
+    *,
+    images: str | Path | None = None,
+    class_names: Sequence[str] = (),
+    progress: Progress = silent,
+) -> SampleSet:
     """Samples that are a row of features and a label, and, where their pictures are at hand, a picture to look at.
 
     ``.npz``: ``features (N, D)`` and ``labels (N,)``, optionally ``sample_ids``, ``groups``, ``true_labels``,
@@ -40,7 +46,8 @@ def feature_file(path: str | Path, *, images: str | Path | None = None, progress
     more features than memory.
 
     Features are kept as float32, or float64 where they are (float16 and integers become float32). Labels may be
-    text or whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. A sample's id is the given one where
+    text or whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. With ``class_names (C,)`` labels are
+    numbers below C, and class k is called by the k-th name. A sample's id is the given one where
     that is plain (letters, digits, ``-``, ``_``; 64 at most), else a digest of it; row 42 of a file without ids is
     ``row-000042``. Rows with NaN or infinite features or without a label are skipped and listed.
 
@@ -69,6 +76,9 @@ def feature_file(path: str | Path, *, images: str | Path | None = None, progress
         name: [class_name(value, f"{file}, row {row}, {name}") for row, value in enumerate(values)]
         for name, values in columns.items()
     }
+    for name in ("label", "true_label"):
+        if class_names and name in text:
+            text[name] = _named(text[name], class_names, f"{file}, {name}")
     given = text.pop("sample_id", [""] * len(features))
     places = [f"row {row}" for row in range(len(features))]
     identity = {
@@ -76,7 +86,7 @@ def feature_file(path: str | Path, *, images: str | Path | None = None, progress
         "name": [each or place for each, place in zip(given, places, strict=True)],
     }
     paths = text.pop("image_path", None)
-    source = {"kind": "feature_file", "path": str(file)}
+    source: dict[str, Any] = {"kind": "feature_file", "path": str(file)}
     skipped: list[tuple[str, str]] = []
     if images or (images is None and paths is not None):
         folder = resolved(images) if images else file.parent
@@ -88,9 +98,21 @@ def feature_file(path: str | Path, *, images: str | Path | None = None, progress
             raise InputError(f"{folder} has none of the pictures of {file.name}{_first_of(paths)}")
         else:
             skipped = [("pictures", f"none lies below {folder}{_first_of(paths)}: --images says where they are")]
+    if class_names:
+        source["class_names"] = list(class_names)
     if images is not None:
         source["images"] = str(resolved(images)) if images else ""
     return feature_samples(file.name, source, features, identity | text, places, _not_finite(features), skipped=skipped)
+
+
+def _named(labels: Sequence[str], names: Sequence[str], place: str) -> list[str]:
+    by_number = {str(number): name for number, name in enumerate(names)} | {"": ""}
+    for row, label in enumerate(labels):
+        if label not in by_number:
+            raise InputError(
+                f"{place}: row {row} is {label!r}, and the {len(names)} class names are of 0 to {len(names) - 1}"
+            )
+    return [by_number[label] for label in labels]
 
 
 def _first_of(paths: Sequence[str] | None) -> str:

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dashboard.run_request import RunRequest
+from lsi_engine.cli.compute import plan
 from lsi_engine.errors import InputError
+from lsi_engine.runs.store import RunStore
 from lsi_engine.samples import feature_file, open_source
 
 FEATURES = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -193,3 +196,29 @@ def test_a_bare_array_is_memory_mapped_and_has_its_labels_beside_it(tmp_path: Pa
     (tmp_path / "x.npy").write_bytes(b"no array")
     with pytest.raises(InputError, match=r"cannot be read as \.npy|one value"):
         feature_file(tmp_path / "x.npy")
+
+
+def test_numbered_classes_are_called_by_their_names(tmp_path: Path) -> None:
+    path = npz(tmp_path, features=FEATURES, labels=[0, 2, 1.0, 2], true_labels=[0, 1, 1, 2])
+    samples = feature_file(path, class_names=["cat", "dog, small", "bird"])
+    assert samples.table["label"].tolist() == ["cat", "bird", "dog, small", "bird"]
+    assert samples.table["true_label"].tolist() == ["cat", "dog, small", "dog, small", "bird"]
+    assert open_source(samples.source).table.equals(samples.table)
+    with pytest.raises(InputError, match=r"features\.npz, label: row 1 is '2', and the 2 class names are of 0 to 1"):
+        feature_file(path, class_names=["cat", "dog"])
+
+
+def test_the_command_line_takes_names_or_a_file_of_them(tmp_path: Path) -> None:
+    path = npz(tmp_path, features=FEATURES, labels=[0, 1, 0, 1])
+    (tmp_path / "names.txt").write_text("Käfer\nant, red\n\n", encoding="utf-8")
+
+    def named(given: str) -> list[str]:
+        return plan(["features", "--class-names", given, "--", str(path)])[0].source["class_names"]
+
+    assert named("cat, dog") == ["cat", "dog"]
+    assert named(str(tmp_path / "names.txt")) == ["Käfer", "ant, red"]
+    for wrong in ("cat,cat", "cat,,dog"):
+        with pytest.raises(InputError, match="class names: number 1 is"):
+            named(wrong)
+    request = RunRequest(kind="features", name="named", path=str(path), class_names="cat,cat")
+    assert any("Class names: number 1 is 'cat'" in problem for problem in request.problems(RunStore(tmp_path)))
