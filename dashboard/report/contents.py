@@ -189,6 +189,8 @@ def _tile(selection: Selection, row: int, pictures: dict[str, bytes]) -> str:
         face = page.picture(pictures[sample_id], f"{data.nouns[0]} {sample_id}")
     elif "text" in selection.frame and not data.pairs:
         face = page.words_of(str(sample["text"]))
+    elif data.run.modality in ("image", "pairs"):
+        face = page.no_picture()
     if data.pairs:
         said.append(words.shortened(str(sample["text"]), 160))
     if len(data.classes) > 1:

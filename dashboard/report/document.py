@@ -79,7 +79,8 @@ def tiles(members: Sequence[str]) -> str:
 
 
 def tile(face: str, lines: Sequence[str]) -> str:
-    """``face`` is HTML made by :func:`picture` or :func:`words_of`; ``lines`` are plain text, the sample's id last."""
+    """``face`` is HTML made by :func:`picture`, :func:`no_picture` or :func:`words_of`; ``lines`` are plain text, the
+    sample's id last."""
     said = "".join(f'<span dir="auto">{words.escape(line)}</span>' for line in lines[:-1])
     return f'<div class="tile">{face}{said}<small>{words.escape(lines[-1])}</small></div>'
 
@@ -88,6 +89,11 @@ def picture(webp: bytes, alt: str) -> str:
     """The image inside the file, as data."""
     source = base64.b64encode(webp).decode()
     return f'<img src="data:image/webp;base64,{source}" alt="{words.escape(alt)}">'
+
+
+def no_picture() -> str:
+    """What stands where a sample of an image run has none to show, so that the tiles of a row are alike."""
+    return '<div class="none">No picture</div>'
 
 
 def words_of(text: str, most: int = 280) -> str:
@@ -133,6 +139,7 @@ dd {{ margin: 0; overflow-wrap: anywhere; }}
 .tile span, .tile small {{ padding: 2px 7px 0; overflow-wrap: anywhere; unicode-bidi: plaintext; }}
 .tile small {{ color: #a2a8b3; font-size: 10.5px; }}
 .tile img {{ width: 100%; aspect-ratio: 1; object-fit: contain; background: #0d0e10; }}
+.tile .none {{ aspect-ratio: 1; display: grid; place-items: center; background: #2a2e34; color: #b9bfc8; }}
 .tile .text {{ flex: 1; padding: 8px; background: #2a2e34; white-space: pre-line; overflow-wrap: anywhere;
   unicode-bidi: plaintext; }}
 @media print {{ :root {{ {light} }} body {{ font-size: 11pt; background: #fff; }}

@@ -148,3 +148,18 @@ def test_pictures_of_the_report_can_be_decoded(run: Run, cache: Path) -> None:
     assert made is not None
     assert Image.open(io.BytesIO(made)).format == "WEBP"
     assert thumbnail(run, "nobody", "96") is None
+
+
+def test_a_row_without_a_picture_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSI_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 255, (12, 12), dtype=np.uint8)).save(tmp_path / "first.png")
+    paths = np.array(["first.png", "", "", ""])
+    features = random.normal(size=(4, 3)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", features=features, labels=np.array(["a", "a", "b", "b"]), image_paths=paths)
+    compute(RunConfig(name="rows", source={"kind": "feature_file", "path": str(tmp_path / "rows.npz")}), RunStore())
+    write_report("rows", "", tmp_path / "rows.html")
+    content = (tmp_path / "rows.html").read_text(encoding="utf-8")
+    assert content.count("data:image/webp") >= 1
+    tiles = content.count('<div class="tile">')
+    assert content.count("No picture") == tiles - content.count("data:image/webp") > 0
