@@ -160,7 +160,7 @@ def test_the_digits_open_as_crisp_ink_on_paper() -> None:
 
 def test_a_source_without_media_says_so() -> None:
     with pytest.raises(InputError, match="no image to open"):
-        open_media({"kind": "feature_file", "path": "x.npz"}, "0")
+        open_media({"kind": "table", "path": "x.csv"}, "0")
 
 
 def test_decoding_leaves_no_file_open(tmp_path: Path) -> None:
