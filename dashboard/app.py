@@ -34,6 +34,7 @@ PAGES: dict[str, list[PageLine]] = {
         PageLine("classes", "Classes", ":material/category:"),
         PageLine("map", "Map", ":material/scatter_plot:"),
         PageLine("corruption", "Corruption", ":material/difference:"),
+        PageLine("subsets", "Subsets", ":material/data_usage:", filtered=False),
         PageLine("compare", "Compare", ":material/compare_arrows:", filtered=False),
     ],
     "Curate": [

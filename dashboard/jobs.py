@@ -30,7 +30,19 @@ from dashboard.job_state import Job, alive, job, jobs, record_of
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStatus, RunStore, write_json
 
-__all__ = ["Job", "cancel", "estimate", "job", "jobs", "keep_queue", "resume", "start", "start_duplicates", "start_map"]
+__all__ = [
+    "Job",
+    "cancel",
+    "estimate",
+    "job",
+    "jobs",
+    "keep_queue",
+    "resume",
+    "start",
+    "start_duplicates",
+    "start_map",
+    "start_subsets",
+]
 
 #: Seconds between two looks at the queue.
 LOOK_SECONDS = 0.5
@@ -171,6 +183,16 @@ def start_duplicates(run: Run, store: RunStore | None = None) -> None:
     if not (folder.is_dir() and job(folder).active):
         folder.mkdir(exist_ok=True)
         _spawn(folder, "duplicates", ["--", run.name], store or RunStore())
+
+
+def start_subsets(run: Run, store: RunStore | None = None) -> None:
+    """Start ``lsi subsets`` on a finished run, reporting in its ``subsets`` folder. Nothing if it is going."""
+    from lsi_engine.runs.subsets import subsets_folder
+
+    folder = subsets_folder(run)
+    if not (folder.is_dir() and job(folder).active):
+        folder.mkdir(exist_ok=True)
+        _spawn(folder, "subsets", ["--", run.name], store or RunStore())
 
 
 def _spawn(path: Path, command: str, arguments: list[str], store: RunStore) -> None:

@@ -21,6 +21,7 @@ from lsi_engine.cli import (
     pairs,
     reading,
     rescore,
+    subsets,
     text_sources,
 )
 from lsi_engine.cli.console import Json, RunName, notes, out, print_json
@@ -45,6 +46,7 @@ app.command("compare")(compare.compare_runs)
 app.command("duplicates")(duplicates.find_duplicates)
 app.command("map")(map.map_run)
 app.command("rescore")(rescore.rescore_run)
+app.command("subsets")(subsets.compare_subsets_of_run)
 
 
 @app.command("dashboard")

@@ -34,6 +34,7 @@ STAGES = {
     "hessian": "Measuring curvature",
     "scores": "Leaving each sample out",
     "duplicates": "Looking for near-duplicates",
+    "subsets": "Training on subsets",
 }
 #: Work shorter than this shows no bar (seconds).
 QUIET_SECONDS = 2.0

@@ -21,6 +21,7 @@
 ``duplicates.npy``       ``(N,)`` int64 cluster of near-duplicates of each sample (:mod:`lsi_engine.runs.duplicates`),
                          once asked for; ``duplicates/`` is where the process that finds them reports
 ``map/``                 where the samples lie in the plane (:mod:`lsi_engine.runs.projection`), once asked for
+``subsets/``             which part of the data trains best (:mod:`lsi_engine.runs.subsets`), once asked for
 ``cancel``               exists when someone asked the running process to stop
 =======================  =====================================================================================
 """

@@ -68,7 +68,7 @@ def digits_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 #: The pages' names in the navigation, in its order.
 PAGES = (
-    *("Overview", "Classes", "Map", "Corruption", "Compare"),
+    *("Overview", "Classes", "Map", "Corruption", "Subsets", "Compare"),
     *("Gallery", "Sample", "Review", "Reading", "Export", "Runs"),
 )
 

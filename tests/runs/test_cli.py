@@ -19,7 +19,21 @@ COMMANDS = [
     [],
     ["compute"],
     *(["compute", source] for source in ("digits", "images", "cifar10", "features")),
-    *([name] for name in ("runs", "show", "evaluate", "export", "compare", "map", "rescore", "dashboard", "doctor")),
+    *(
+        [name]
+        for name in (
+            "runs",
+            "show",
+            "evaluate",
+            "export",
+            "compare",
+            "map",
+            "rescore",
+            "subsets",
+            "dashboard",
+            "doctor",
+        )
+    ),
 ]
 
 

@@ -1,0 +1,33 @@
+"""Comparing subsets in a browser: started with a button, watched, drawn, and one taken to the Export page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from driving import Served, press, shown, visit
+from playwright.sync_api import Page, expect
+
+from lsi_engine.runs.store import RunStore
+from lsi_engine.runs.subsets import stored_subsets
+
+pytestmark = pytest.mark.browser
+
+
+def test_subsets_are_compared_beside_the_page_and_one_is_taken_to_the_export(served: Served, page: Page) -> None:
+    visit(page, f"{served.address}/subsets?run=digits-flipped")
+    shown(page.get_by_text("3 times 20% of 1,797 images are held out."))
+    press(page.get_by_role("button", name="Compare subsets"))
+    shown(page.get_by_text("What this says"))
+    found = stored_subsets(RunStore(served.cache).open("digits-flipped"))
+    assert found is not None
+    best = found.summary().set_index("rule").loc[["low", "mid", "high"], "test_accuracy"].max()
+    expect(page.get_by_text(f"trains best: {best:.1%} of held-out images")).to_be_visible()
+    expect(page.get_by_text("counts the true labels")).to_be_visible()
+    expect(page.locator('[data-testid="stPlotlyChart"] .main-svg').first).to_be_visible()
+    expect(page.get_by_role("button", name="Numbers")).to_have_count(2)
+    press(page.get_by_role("radio", name="25 %"))
+    expect(page.get_by_role("radio", name="25 %")).to_be_checked()
+    press(page.get_by_role("button", name="Drop the highest LSI"))
+    expect(page).to_have_url(re.compile("/export"))
+    shown(page.get_by_text("--keep-fraction 0.25 --keep-end lowest"))
