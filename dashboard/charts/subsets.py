@@ -10,14 +10,14 @@ import pandas as pd
 from dashboard import theme, words
 from dashboard.charts.chart import Chart, base
 
-#: Name on screen, colour and dash of each rule; rivals of LSI are broken lines.
+#: What goes first, colour and dash of each rule; rivals of LSI are broken lines.
 RULES = {
-    "highest_lsi": ("highest LSI dropped", theme.OKABE_ITO[0], "solid"),
-    "lowest_lsi": ("lowest LSI dropped", theme.OKABE_ITO[1], "solid"),
-    "highest_suspicion": ("highest suspicion dropped", theme.OKABE_ITO[4], "dash"),
-    "lowest_leverage": ("lowest leverage dropped", theme.OKABE_ITO[2], "dash"),
-    "highest_margin": ("highest margin dropped", theme.OKABE_ITO[5], "dot"),
-    "random": ("random ones dropped", theme.NEUTRAL, "solid"),
+    "highest_lsi": ("highest LSI", theme.OKABE_ITO[0], "solid"),
+    "lowest_lsi": ("lowest LSI", theme.OKABE_ITO[1], "solid"),
+    "highest_suspicion": ("highest suspicion", theme.OKABE_ITO[4], "dash"),
+    "lowest_leverage": ("lowest leverage", theme.OKABE_ITO[2], "dash"),
+    "highest_margin": ("highest margin", theme.OKABE_ITO[5], "dot"),
+    "random": ("random ones", theme.NEUTRAL, "solid"),
 }
 #: Whose repeats are drawn as a band: more than three bands hide one another. The numbers have all of them.
 BANDS = ("random", "highest_lsi", "lowest_lsi")
@@ -101,15 +101,19 @@ def pruning_curves(summary: pd.DataFrame, *, noun: str = "samples", height: int 
             line={"color": colour, "width": 2.5 if rule in BANDS else 1.5, "dash": dash},
             marker={"size": 6},
             hovertemplate="%{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}) with %{customdata[2]:,} "
-            f"{noun}<extra>{name}</extra>",
+            f"{noun}<extra>{name} dropped</extra>",
         )
     _guess(figure, float(summary.loc[summary["family"] == "majority", "test_accuracy"].iloc[0]))
     shares = sorted({1.0, *kept["share"]}, reverse=True)
     figure.update_xaxes(title="kept of each class", tickvals=shares, tickformat=".0%", range=[1.02, shares[-1] - 0.03])
-    figure.update_yaxes(title=f"accuracy on held-out {noun}", tickformat=".0%")
-    figure.update_layout(showlegend=True, legend_traceorder="reversed")
+    # What keeps the worst end falls to nothing at last; drawn whole it would hide what the others differ by.
+    near = pd.concat([whole, kept[(kept["share"] >= 0.5) | kept["rule"].isin(["random", "highest_lsi"])]])
+    low, high = near["test_accuracy_low"].min(), near["test_accuracy_high"].max()
+    pad = 0.08 * (high - low) + 0.002
+    figure.update_yaxes(title=f"accuracy on held-out {noun}", tickformat=".0%", range=[low - pad, high + pad])
+    figure.update_layout(showlegend=True, legend_traceorder="reversed", legend_title_text="Dropped first: ")
     half = kept[kept["share"] == 0.5].set_index("rule")["test_accuracy"]
-    said = ", ".join(f"{RULES[rule][0]} {half[rule]:.1%}" for rule in RULES if rule in half)
+    said = ", ".join(f"{RULES[rule][0]} dropped {half[rule]:.1%}" for rule in RULES if rule in half)
     alt = f"Held-out accuracy by share kept; all {whole['test_accuracy'].iloc[0]:.1%}, of half of each class: {said}."
     return Chart(figure, numbers(pd.concat([whole, kept])), alt)
 
@@ -144,15 +148,16 @@ def reading(summary: pd.DataFrame, noun: str) -> list[str]:
         f"Keeping the half with the lowest LSI {_change(half['highest_lsi'])} against all, the half with the highest "
         f"{_change(half['lowest_lsi'])}; a random half {_change(half['random'])}.",
     ]
+    compared = int(kept["against_random"].notna().sum())
     sure = kept[kept["against_random_low"] > 0].sort_values("against_random", ascending=False)
     if sure.empty:
         sentences.append("No rule beats a random choice by more than the repeats leave open (95 %).")
     else:
         row = sure.iloc[0]
         sentences.append(
-            f"Surest to beat a random choice: {RULES[row['rule']][0]}, {row['share']:.0%} kept, by "
+            f"Largest sure gain over a random choice: {RULES[row['rule']][0]} dropped, {row['share']:.0%} kept, by "
             f"{100 * row['against_random']:.1f} points (95 %: {100 * row['against_random_low']:.1f} to "
-            f"{100 * row['against_random_high']:.1f})."
+            f"{100 * row['against_random_high']:.1f}; one of {compared} comparisons)."
         )
     return sentences
 
@@ -166,7 +171,7 @@ def _named(row: dict[Hashable, Any]) -> str:
     if row["family"] == "majority":
         return "nothing: always the commonest class"
     if row["family"] == "kept":
-        return f"{RULES[row['rule']][0]}, {row['share']:.0%} kept"
+        return f"{RULES[row['rule']][0]} dropped, {row['share']:.0%} kept"
     return TRAINED[row["rule"]] if row["family"] == "all" else f"third: {TRAINED[row['rule']]}"
 
 

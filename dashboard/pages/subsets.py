@@ -102,7 +102,8 @@ def _results(data: RunData, found: Subsets, summary: pd.DataFrame) -> None:
         show.card(
             "pruning",
             "How much can go",
-            "Held-out accuracy as less is kept of each class, by what is dropped first. Bands span the repeats.",
+            "Held-out accuracy as less is kept of each class, by what is dropped first. Bands span the repeats; "
+            "lines that leave the figure fall further, as the numbers say.",
         ),
     ):
         show.figure(pruning_curves(summary, noun=many), "pruning")
@@ -123,7 +124,7 @@ def _results(data: RunData, found: Subsets, summary: pd.DataFrame) -> None:
 def _about(data: RunData, found: Subsets) -> None:
     facts, many = found.facts, data.nouns[1]
     truth = "true labels" if facts["truth"] == "true_label" else "given labels"
-    tested = f"{words.count(min(facts['test_rows']))} to {words.count(max(facts['test_rows']))}"
+    tested = " to ".join(words.count(size) for size in sorted({min(facts["test_rows"]), max(facts["test_rows"])}))
     said = [
         f"{facts['repeats']} repeats; each holds out {facts['held_out']:.0%} ({tested} {many}), scores the rest "
         f"without it in closed form and counts the {truth} of what was held out.",

@@ -25,7 +25,7 @@ from lsi_engine.runs.store import Run, replacing, write_json
 REPEATS, HELD_OUT, MOST_ROWS = 3, 0.2, 20_000
 CONFIDENCE = 0.95
 #: Of a comparison, in fits of the run itself, at the same number of rows: all its fits on parts (measured).
-FITS_WORTH = 12
+FITS_WORTH = 25
 
 
 @dataclass(frozen=True)

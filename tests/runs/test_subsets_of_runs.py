@@ -80,7 +80,7 @@ def test_figures_draw_the_summary_and_the_sentences_read_it(found: Subsets) -> N
     curves = pruning_curves(summary, noun="films")
     named = {trace.name: trace for trace in curves.figure.data if trace.name}
     assert len(named) == 6
-    assert list(named["random ones dropped"].x) == [1.0, 0.9, 0.75, 0.5, 0.25, 0.1]
+    assert list(named["random ones"].x) == [1.0, 0.9, 0.75, 0.5, 0.25, 0.1]
     assert len(curves.table) == 31
     assert len(numbers(summary)) == 35
     said = " ".join(reading(summary, "films"))
