@@ -110,7 +110,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A tab; at the end of the test nothing may have left this machine, and no script may have broken."""
+    """A tab; at the end of the test nothing may have left this machine, and neither script nor page may have broken."""
     outside: list[str] = []
     broken: list[str] = []
     tab = context.new_page()
@@ -118,7 +118,9 @@ def page(context: BrowserContext) -> Iterator[Page]:
     tab.on("websocket", lambda socket: outside.append(socket.url) if _leaves(socket.url) else None)
     tab.on("pageerror", lambda error: broken.append(str(error)))
     yield tab
+    failed = tab.locator('[data-testid="stException"]').count()
     tab.close()
+    assert not failed, "the page ended in a traceback"
     assert not outside, f"requests left this machine: {outside}"
     assert not broken, f"scripts broke in the browser: {broken}"
 

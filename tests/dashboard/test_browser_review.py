@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from driving import Served, environment, shown, visit, wait_until_up
+from driving import Served, environment, settled, shown, visit, wait_until_up
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from lsi_engine.curation import Decisions
@@ -173,10 +173,14 @@ def test_two_reviewers_on_one_sample_see_the_conflict(
     try:
         bob = desk(other, served, "bob")
         expect(ann).to_have_attribute("data-sample", queue[0])
+        # A page that is drawn once more after Ann's decision would hand Bob the next sample, and there is no conflict.
+        other.wait_for_timeout(1000)
+        settled(other)
         expect(bob).to_have_attribute("data-sample", queue[0])
         press(page, "3")
         expect(ann).to_have_attribute("data-sample", queue[1])
         saved(ann)
+        expect(bob).to_have_attribute("data-sample", queue[0])
         press(other, "1")
         expect(bob.locator(".conflict")).to_contain_text("ann chose drop")
         assert log.latest().set_index("sample_id").loc[queue[0], "action"] == "drop"
