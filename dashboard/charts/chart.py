@@ -46,6 +46,23 @@ def base(height: int) -> go.Figure:
     return figure
 
 
+def band(
+    figure: go.Figure, x: pd.Series, low: pd.Series, high: pd.Series, colour: str, name: str | None = None
+) -> None:
+    """Shade what lies between ``low`` and ``high`` along ``x``, faintly in the line's ``colour``."""
+    figure.add_scatter(
+        x=[*x, *x[::-1]],
+        y=[*high, *low[::-1]],
+        name=name,
+        mode="lines",
+        line={"color": theme.faded(colour, 0.0), "width": 0},
+        fill="toself",
+        fillcolor=theme.faded(colour, 0.18),
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
 def log_scores(scores: NDArray[np.floating]) -> tuple[NDArray[np.float64], int]:
     """``log10`` of non-negative scores, and how many were zero or too small and now lie at the floor.
 

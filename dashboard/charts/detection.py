@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from dashboard import theme, words
-from dashboard.charts.chart import Chart, base
+from dashboard.charts.chart import Chart, band, base
 
 #: Name on screen, colour and dash of each measure, the same in every figure.
 MEASURES = {"lsi": ("LSI", theme.ACCENT, "solid"), "suspicion": ("Suspicion", theme.OKABE_ITO[5], "dash")}
@@ -37,17 +37,7 @@ def detection_curve(
     tables = []
     for measure, curve in curves.items():
         name, colour, dash = MEASURES[measure]
-        figure.add_scatter(
-            x=[*curve["reviewed"], *curve["reviewed"][::-1]],
-            y=[*curve["high"], *curve["low"][::-1]],
-            name=name,
-            mode="lines",
-            line={"color": theme.faded(colour, 0.0), "width": 0},
-            fill="toself",
-            fillcolor=theme.faded(colour, 0.18),
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        band(figure, curve["reviewed"], curve["low"], curve["high"], colour, name)
         figure.add_scatter(
             x=curve["reviewed"],
             y=curve["share"],

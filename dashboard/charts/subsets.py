@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard import theme, words
-from dashboard.charts.chart import Chart, base
+from dashboard.charts.chart import Chart, band, base
 
 #: What goes first, colour and dash of each rule; rivals of LSI are broken lines.
 RULES = {
@@ -82,16 +82,7 @@ def pruning_curves(summary: pd.DataFrame, *, noun: str = "samples", height: int 
         name, colour, dash = RULES[rule]
         rows = pd.concat([whole, kept[kept["rule"] == rule]]).sort_values("share", ascending=False)
         if rule in BANDS:
-            figure.add_scatter(
-                x=[*rows["share"], *rows["share"][::-1]],
-                y=[*rows["test_accuracy_high"], *rows["test_accuracy_low"][::-1]],
-                mode="lines",
-                line={"color": theme.faded(colour, 0.0), "width": 0},
-                fill="toself",
-                fillcolor=theme.faded(colour, 0.18),
-                hoverinfo="skip",
-                showlegend=False,
-            )
+            band(figure, rows["share"], rows["test_accuracy_low"], rows["test_accuracy_high"], colour)
         figure.add_scatter(
             x=rows["share"],
             y=rows["test_accuracy"],

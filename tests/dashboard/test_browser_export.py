@@ -69,7 +69,7 @@ def from_command_line(page: Page, served: Served, folder: Path, monkeypatch: pyt
     return folder / "cli"
 
 
-@pytest.mark.parametrize("format", ["csv", "indices"])
+@pytest.mark.parametrize("format", ["csv", "json", "parquet", "indices"])
 def test_download_written_file_and_command_line_are_the_same_bytes(
     served: Served, page: Page, log: Decisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:

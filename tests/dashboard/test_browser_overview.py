@@ -105,12 +105,13 @@ def test_changing_the_run_keeps_what_still_makes_sense(served: Served, page: Pag
     expect(page).to_have_url(re.compile(r"\?(run=digits&class=3|class=3&run=digits)$"))
 
 
-@pytest.mark.parametrize("path", ["classes", "corruption"])
+@pytest.mark.parametrize("path", ["", "classes", "corruption", "runs"])
 def test_pages_render_without_a_word_of_error(served: Served, page: Page, path: str) -> None:
     page.emulate_media(color_scheme="dark" if path == "classes" else "light")
     visit(page, f"{served.address}/{path}?run=digits-flipped")
     expect(page.locator('[data-testid="stException"], [data-testid="stAlertContentError"]')).to_have_count(0)
-    page.wait_for_selector(".js-plotly-plot .main-svg")
+    if path != "runs":
+        page.wait_for_selector(".js-plotly-plot .main-svg")
 
 
 def test_every_figure_has_a_table_and_an_accessible_name(served: Served, page: Page) -> None:
