@@ -19,10 +19,10 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
 from lsi_engine import ScoreTable, score
-from lsi_engine.laplace.curvature import ggn
-from lsi_engine.laplace.gaussian import gaussian_kl
-from lsi_engine.probes.design import Design, FeatureScaling
-from lsi_engine.probes.softmax import contrasts
+from lsi_engine.losses.softmax import contrasts
+from lsi_engine.numerics.design import Design, FeatureScaling
+from lsi_engine.numerics.gaussian import gaussian_kl
+from lsi_engine.numerics.grams import ggn
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.machine import describe, product_rate
 from lsi_engine import score
-from lsi_engine.laplace.curvature import PANEL
+from lsi_engine.numerics.grams import PANEL
 
 
 def operations(samples: int, dimension: int, classes: int, info: dict[str, Any]) -> tuple[float, float]:

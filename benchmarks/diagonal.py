@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from lsi_engine import score
-from lsi_engine.information import closed_form
+from lsi_engine.scores.lsi import closed_form
 
 
 def main() -> None:

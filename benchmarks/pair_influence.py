@@ -16,13 +16,13 @@ import torch
 from scipy.stats import spearmanr
 from torch.autograd import forward_ad
 
-from lsi_engine.information.pair_batch import match_probabilities, mean_gradients
-from lsi_engine.information.pairs import as_pairs
-from lsi_engine.laplace.contrastive import contrastive_ggn
-from lsi_engine.laplace.gaussian import gaussian_kl
-from lsi_engine.probes.contrastive import ContrastiveLoss, absent_entries
+from lsi_engine.curvature.pairs import contrastive_ggn
+from lsi_engine.losses.contrastive import ContrastiveLoss, absent_entries
+from lsi_engine.numerics.gaussian import gaussian_kl
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import RunStore
+from lsi_engine.scores.lsi.pairs import as_pairs
+from lsi_engine.training.batches.pairs import match_probabilities, mean_gradients
 
 PRODUCTS = 200
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.machine import describe
-from lsi_engine.information.linear_batch import LinearBatch
-from lsi_engine.probes.sgd import SgdSettings, initial_layers
+from lsi_engine.training.batches.linear import LinearBatch
+from lsi_engine.training.descent import SgdSettings, initial_layers
 
 
 def main() -> None:

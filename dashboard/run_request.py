@@ -13,7 +13,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.runs.checks import check_config
 from lsi_engine.runs.store import RunStore
 from lsi_engine.samples.corruption import CORRUPTIONS
-from lsi_engine.samples.rows import ENDINGS, ending
+from lsi_engine.samples.tables.rows import ENDINGS, ending
 
 Kind = Literal[
     "images", "pneumonia", "cifar10", "cifar100", "imagenette", "imagewoof", "dicom", "features", "digits",

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from lsi_engine.errors import Cancelled, InputError, LsiError, LsiWarning, NotConverged
 
 if TYPE_CHECKING:
-    from lsi_engine.information.duplicates import near_duplicate_groups
-    from lsi_engine.information.full_network import NetworkScores, retrain_network
-    from lsi_engine.information.group_table import GroupTable
-    from lsi_engine.information.groups import score_groups
-    from lsi_engine.information.model import last_layer, score_model
-    from lsi_engine.information.objective import ObjectiveScores, score_objective
-    from lsi_engine.information.pair_scores import PairScores
-    from lsi_engine.information.pairs import score_pairs
-    from lsi_engine.information.score import score
-    from lsi_engine.information.table import SCORE_COLUMNS, ScoreTable
-    from lsi_engine.laplace.network import network_ggn
-    from lsi_engine.probes.losses import Gaussian, Sigmoid, Softmax
-    from lsi_engine.probes.objective import Objective
+    from lsi_engine.curvature.network import network_ggn
+    from lsi_engine.features.near_duplicates import near_duplicate_groups
+    from lsi_engine.losses.objective import Objective
+    from lsi_engine.losses.standard import Gaussian, Sigmoid, Softmax
+    from lsi_engine.scores.lsi.group_table import GroupTable
+    from lsi_engine.scores.lsi.groups import score_groups
+    from lsi_engine.scores.lsi.last_layer import last_layer, score_model
+    from lsi_engine.scores.lsi.network import NetworkScores, retrain_network
+    from lsi_engine.scores.lsi.objective_scores import ObjectiveScores, score_objective
+    from lsi_engine.scores.lsi.pair_scores import PairScores
+    from lsi_engine.scores.lsi.pairs import score_pairs
+    from lsi_engine.scores.score import score
+    from lsi_engine.scores.table import SCORE_COLUMNS, ScoreTable
 
 __all__ = [
     "SCORE_COLUMNS",
@@ -56,25 +56,25 @@ __all__ = [
 
 # torch takes seconds to import, and whoever only reads runs (the dashboard, `lsi show`) does not need it.
 _LAZY = {
-    "GroupTable": "lsi_engine.information.group_table",
-    "near_duplicate_groups": "lsi_engine.information.duplicates",
-    "score_groups": "lsi_engine.information.groups",
-    "score": "lsi_engine.information.score",
-    "ScoreTable": "lsi_engine.information.table",
-    "SCORE_COLUMNS": "lsi_engine.information.table",
-    "Objective": "lsi_engine.probes.objective",
-    "Softmax": "lsi_engine.probes.losses",
-    "Sigmoid": "lsi_engine.probes.losses",
-    "Gaussian": "lsi_engine.probes.losses",
-    "ObjectiveScores": "lsi_engine.information.objective",
-    "score_objective": "lsi_engine.information.objective",
-    "score_model": "lsi_engine.information.model",
-    "last_layer": "lsi_engine.information.model",
-    "PairScores": "lsi_engine.information.pair_scores",
-    "score_pairs": "lsi_engine.information.pairs",
-    "NetworkScores": "lsi_engine.information.full_network",
-    "retrain_network": "lsi_engine.information.full_network",
-    "network_ggn": "lsi_engine.laplace.network",
+    "GroupTable": "lsi_engine.scores.lsi.group_table",
+    "near_duplicate_groups": "lsi_engine.features.near_duplicates",
+    "score_groups": "lsi_engine.scores.lsi.groups",
+    "score": "lsi_engine.scores.score",
+    "ScoreTable": "lsi_engine.scores.table",
+    "SCORE_COLUMNS": "lsi_engine.scores.table",
+    "Objective": "lsi_engine.losses.objective",
+    "Softmax": "lsi_engine.losses.standard",
+    "Sigmoid": "lsi_engine.losses.standard",
+    "Gaussian": "lsi_engine.losses.standard",
+    "ObjectiveScores": "lsi_engine.scores.lsi.objective_scores",
+    "score_objective": "lsi_engine.scores.lsi.objective_scores",
+    "score_model": "lsi_engine.scores.lsi.last_layer",
+    "last_layer": "lsi_engine.scores.lsi.last_layer",
+    "PairScores": "lsi_engine.scores.lsi.pair_scores",
+    "score_pairs": "lsi_engine.scores.lsi.pairs",
+    "NetworkScores": "lsi_engine.scores.lsi.network",
+    "retrain_network": "lsi_engine.scores.lsi.network",
+    "network_ggn": "lsi_engine.curvature.network",
 }
 
 

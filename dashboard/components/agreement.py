@@ -10,8 +10,8 @@ from dashboard import show, words
 from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import review_sample
 from dashboard.data import RunData, frame_with_decisions
-from lsi_engine.curation.agreement import GIVEN, confusion, every_pair, pair, raters, to_adjudicate
-from lsi_engine.curation.reading import Readings, Study
+from lsi_engine.agreement.kappa import GIVEN, confusion, every_pair, pair, raters, to_adjudicate
+from lsi_engine.curation.readings import Readings, Study
 
 TILES = 18
 _NUMBERS = {"observed": "Equal labels", "kappa": "Cohen's κ", "low": "95 % from", "high": "to"}

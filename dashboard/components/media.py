@@ -6,7 +6,7 @@ twin share their pictures. A row of a feature file without a picture gets a draw
 ``/static`` belong to Streamlit, hence ``/image``.)
 
 ``/deep/{run}/{sample_id}`` serves all bits of a grey picture that has more than 8: little-endian uint16, row by row,
-and in the header ``X-LSI-Deep`` as JSON what :class:`lsi_engine.samples.deep.DeepImage` says beside its values.
+and in the header ``X-LSI-Deep`` as JSON what :class:`lsi_engine.samples.images.deep.DeepImage` says beside its values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 from dashboard import words
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStore
-from lsi_engine.samples.deep import DeepImage
+from lsi_engine.samples.images.deep import DeepImage
 from lsi_engine.samples.media import is_deep, open_deep, open_media
 
 #: Longest side in pixels by size name; ``full`` is the original up to what a screen can show.

@@ -16,7 +16,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 from dashboard.components.assets import text_of
 from dashboard.components.media import DEEP, answer, deep_url, is_pixel_art
 from dashboard.data import RunData
-from lsi_engine.curation.reading import Case, Readings
+from lsi_engine.curation.readings import Case, Readings
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run, RunStore
 

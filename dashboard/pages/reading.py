@@ -14,7 +14,7 @@ from dashboard.components.reading import AHEAD, desk, readings_of, record, shown
 from dashboard.components.reviewer import reviewer_name
 from dashboard.data import RunData
 from dashboard.selection import Selection, current_selection
-from lsi_engine.curation.reading import Readings, Study
+from lsi_engine.curation.readings import Readings, Study
 from lsi_engine.errors import InputError
 
 #: What a study can be made of.

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from lsi_engine.curation.decision import ACTIONS, Action, Conflict, Decision
-from lsi_engine.curation.log_file import append, open_log, withdraw
+from lsi_engine.curation.log import append, open_log, withdraw
 from lsi_engine.runs.store import replacing
 
 __all__ = ["ACTIONS", "LATEST_COLUMNS", "Action", "Conflict", "Decision", "Decisions", "digest"]

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pandas as pd
 
-from lsi_engine.curation.agreement import raters, to_adjudicate
+from lsi_engine.agreement.kappa import raters, to_adjudicate
 from lsi_engine.curation.decisions import Decisions
-from lsi_engine.curation.reading import Readings
+from lsi_engine.curation.readings import Readings
 
 
 def disputes(log: Decisions, readings: Readings, given: pd.Series) -> pd.Series:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lsi_engine.errors import InputError
-from lsi_engine.information.combination import Combination, check_combination
 from lsi_engine.runs.store import RunConfig
+from lsi_engine.scores.combination import Combination, check_combination
 
 
 def check_config(config: RunConfig) -> Combination:

@@ -34,7 +34,7 @@ def duplicate_clusters(run: Run, cache: Path, progress: Progress = silent) -> ND
 
     Raises ``InputError`` when the run's features are gone.
     """
-    from lsi_engine.information.duplicates import near_duplicate_groups
+    from lsi_engine.features.near_duplicates import near_duplicate_groups
 
     found = stored_clusters(run)
     if found is None:

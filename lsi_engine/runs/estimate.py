@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from lsi_engine.errors import InputError
-from lsi_engine.information.cost import METHODS, Cost, Method, Task, cost, pair_cost
 from lsi_engine.runs.checks import check_config
 from lsi_engine.runs.sizes import Sizes, sizes
 from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.scores.cost import METHODS, Cost, Method, Task, cost, pair_cost
 
 #: Rows that an earlier run must have extracted for its rate to be believed.
 ENOUGH_ROWS = 32

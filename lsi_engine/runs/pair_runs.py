@@ -19,7 +19,7 @@ from lsi_engine.samples import SampleSet
 from lsi_engine.samples.media import content_key
 
 if TYPE_CHECKING:
-    from lsi_engine.information.pair_scores import PairScores
+    from lsi_engine.scores.lsi.pair_scores import PairScores
 
 #: Between the two extractors' keys in a run's ``extractor_key``, and before the number of image features.
 AND, SPLIT = "+", "@"
@@ -68,7 +68,7 @@ def score_run(
     run: Run, samples: SampleSet, features: NDArray, extractor_key: str | None, report: Progress
 ) -> PairScores:
     """Score the run's pairs as its config says; finished trainings are kept in the run and found again."""
-    from lsi_engine.information.pairs import score_pairs
+    from lsi_engine.scores.lsi.pairs import score_pairs
 
     config = run.config
     settings: dict[str, Any] = dict(config.pairs or {})

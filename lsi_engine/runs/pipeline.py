@@ -147,7 +147,7 @@ def score_and_store(
     ``seconds`` are the timings of the stages before, ``extracted`` the rows of features that no cache held;
     ``initial_weights`` as in :func:`lsi_engine.score`.
     """
-    from lsi_engine.information.score import score
+    from lsi_engine.scores.score import score
 
     config, seconds = run.config, dict(seconds)
     # Of the samples under settings that were never finished, if there are any.
@@ -201,8 +201,8 @@ def _whole_groups(run: Run, samples: SampleSet, features: NDArray, progress: Pro
     config = run.config
     if config.groups == "none":
         return None
-    from lsi_engine.information.duplicates import near_duplicate_groups
-    from lsi_engine.information.groups import score_groups
+    from lsi_engine.features.near_duplicates import near_duplicate_groups
+    from lsi_engine.scores.lsi.groups import score_groups
 
     if config.groups == "near_duplicates":
         groups = near_duplicate_groups(features, progress=progress)

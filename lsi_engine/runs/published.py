@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from lsi_engine.errors import InputError
-from lsi_engine.information.table import FeatureScaling, ScoreTable
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.pipeline import exclusive
 from lsi_engine.runs.reporting import StatusReporter
@@ -40,6 +39,7 @@ from lsi_engine.runs.results import dataset_fingerprint, store_scores, write_tab
 from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
 from lsi_engine.samples import SampleSet, open_source
 from lsi_engine.samples.sample_set import skipped_table
+from lsi_engine.scores.table import FeatureScaling, ScoreTable
 
 _PARTS = ("lsi_mean_shift", "lsi_covariance", "leverage")
 _CHECKOUT = Path(__file__).resolve().parents[2] / "data_cache" / "scores"

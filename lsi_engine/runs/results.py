@@ -22,8 +22,8 @@ from lsi_engine.runs.store import Run, replacing, write_json
 from lsi_engine.samples import SampleSet
 
 if TYPE_CHECKING:
-    from lsi_engine.information.pair_scores import PairScores
-    from lsi_engine.information.table import ScoreTable
+    from lsi_engine.scores.lsi.pair_scores import PairScores
+    from lsi_engine.scores.table import ScoreTable
 
 #: Columns of the sample table that the scores do not repeat.
 MEDIA_COLUMNS = ("media", "text", "true_text", "content", "image_content", "true_content")
@@ -42,7 +42,7 @@ def store_scores(
     ``whole_groups`` are further columns, one row a sample. Among the facts are ``extractor_key``,
     ``dataset_fingerprint``, ``warnings`` and ``timings`` (seconds by stage).
     """
-    from lsi_engine.information.pair_scores import PairScores
+    from lsi_engine.scores.lsi.pair_scores import PairScores
 
     started = time.perf_counter()
     if isinstance(table, PairScores):

@@ -1,6 +1,6 @@
 """Which part of a run's data trains best: computed on demand and kept in ``<run>/subsets``.
 
-``trainings.parquet`` has one row a training (:class:`lsi_engine.information.learnability.Learnability`), ``facts.json``
+``trainings.parquet`` has one row a training (:class:`lsi_engine.studies.learnability.Learnability`), ``facts.json``
 how they came about; the facts go last and name the table they belong to. ``status.json`` is the process's own.
 """
 
@@ -127,7 +127,7 @@ def compare_subsets(
     reason = unsuitable(run)
     if reason:
         raise InputError(reason)
-    from lsi_engine.information.learnability import learnability
+    from lsi_engine.studies.learnability import learnability
 
     scores, config = run.scores(), run.config
     progress("features", 0, 1)

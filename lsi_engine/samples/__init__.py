@@ -10,17 +10,17 @@ from typing import Any
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
 from lsi_engine.samples.bundled import breast_cancer, digits
-from lsi_engine.samples.cifar import cifar10, cifar100
-from lsi_engine.samples.demo_texts import demo_texts
-from lsi_engine.samples.dicom import dicom_folder
-from lsi_engine.samples.feature_file import feature_file
-from lsi_engine.samples.image_folder import image_folder
-from lsi_engine.samples.image_text_pairs import image_text_pairs
+from lsi_engine.samples.images.cifar import cifar10, cifar100
+from lsi_engine.samples.images.dicom import dicom_folder
+from lsi_engine.samples.images.image_folder import image_folder
+from lsi_engine.samples.images.published_folders import pneumonia, wordnet_folder
 from lsi_engine.samples.media import UnreadableMedia, open_media
-from lsi_engine.samples.published_folders import pneumonia, wordnet_folder
+from lsi_engine.samples.pairs.image_text_pairs import image_text_pairs
 from lsi_engine.samples.sample_set import SampleSet
-from lsi_engine.samples.table import table
-from lsi_engine.samples.texts import texts
+from lsi_engine.samples.tables.feature_file import feature_file
+from lsi_engine.samples.tables.table import table
+from lsi_engine.samples.texts.demo_texts import demo_texts
+from lsi_engine.samples.texts.texts import texts
 
 __all__ = [
     "SampleSet",

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lsi_engine.errors import InputError
-from lsi_engine.samples.damage import damaged, damaged_content, is_damage
+from lsi_engine.samples.images.damage import damaged, damaged_content, is_damage
 
 if TYPE_CHECKING:
-    from lsi_engine.samples.deep import DeepImage
+    from lsi_engine.samples.images.deep import DeepImage
 
 #: Formats that Pillow recognises by their content and decodes itself. EPS and the like would start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -180,7 +180,9 @@ def stretched(grey: NDArray[Any], ignore: NDArray[np.bool_] | None = None) -> Im
 
 
 def _media_kinds() -> dict[str, MediaKind]:
-    from lsi_engine.samples import bundled, cifar, deep, dicom_image  # they import this module
+    # They import this module.
+    from lsi_engine.samples import bundled
+    from lsi_engine.samples.images import cifar, deep, dicom_image
 
     image_file = MediaKind(read_file, decode_image, deep.is_deep_file, deep.decode_deep_file)
     record = MediaKind(cifar.read_record, cifar.decode_record)
@@ -202,7 +204,7 @@ def media_source(source: dict[str, Any]) -> dict[str, Any]:
     """Where the media of ``source`` lie: in itself, or, of a feature file, in the folder of its rows' pictures."""
     if source.get("kind") != "feature_file":
         return source
-    from lsi_engine.samples.cifar import folder_of_records  # it imports this module
+    from lsi_engine.samples.images.cifar import folder_of_records  # it imports this module
 
     folder = Path(source.get("images") or Path(source["path"]).parent)
     kind, root = folder_of_records(folder) or ("image_folder", folder)
@@ -234,8 +236,8 @@ def read_media(source: dict[str, Any], media: str) -> StoredMedia:
     """The sample that the reference ``media`` names, read but not yet decoded.
 
     A reference that begins with ``/`` is derived: ``/KIND-LEVEL-SEED/MEDIA`` is MEDIA after that damage
-    (:mod:`lsi_engine.samples.damage`), ``/outside=ROOT/PATH`` an image of another folder. Raises ``UnreadableMedia``
-    with the reason.
+    (:mod:`lsi_engine.samples.images.damage`), ``/outside=ROOT/PATH`` an image of another folder. Raises
+    ``UnreadableMedia`` with the reason.
     """
     if not media.startswith("/"):
         source = media_source(source)

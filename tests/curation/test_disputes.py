@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lsi_engine.curation import Decisions
 from lsi_engine.curation.disputes import disputes
-from lsi_engine.curation.reading import Readings
+from lsi_engine.curation.readings import Readings
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 import lsi_engine
-from lsi_engine.curation.agreement import GIVEN, agreement, confusion, every_pair, pair, raters, to_adjudicate
-from lsi_engine.curation.reading import CANNOT_TELL, Readings, Study
+from lsi_engine.agreement.kappa import GIVEN, agreement, confusion, every_pair, pair, raters, to_adjudicate
+from lsi_engine.curation.readings import CANNOT_TELL, Readings, Study
 from lsi_engine.errors import InputError
 
 IDS = [f"s{i:02}" for i in range(30)]
@@ -24,7 +24,7 @@ IDS = [f"s{i:02}" for i in range(30)]
 READER = """
 import sys
 from pathlib import Path
-from lsi_engine.curation.reading import Readings
+from lsi_engine.curation.readings import Readings
 readings, reader = Readings(Path(sys.argv[1])), sys.argv[2]
 for case in readings.cases(readings.study("films"), reader, 1):
     readings.record(case.id, reader, token=reader + case.id)

@@ -7,8 +7,8 @@ import pytest
 from driving import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
-from lsi_engine.curation.agreement import GIVEN, every_pair, raters
-from lsi_engine.curation.reading import Readings
+from lsi_engine.agreement.kappa import GIVEN, every_pair, raters
+from lsi_engine.curation.readings import Readings
 
 pytestmark = pytest.mark.browser
 RUN = "digits-flipped"

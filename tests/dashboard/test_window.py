@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from dashboard.components.assets import text_of
 from dashboard.components.media import deep_url, image_url, media_routes
 from lsi_engine.runs.store import RunStore
-from lsi_engine.samples.deep import Window, deep_image
-from lsi_engine.samples.dicom_image import _windowed
+from lsi_engine.samples.images.deep import Window, deep_image
+from lsi_engine.samples.images.dicom_image import _windowed
 from lsi_engine.samples.media import open_deep
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,8 @@ from dense_reference import blobs, curvature, exact_refits, one_newton_step, opt
 from scipy.stats import spearmanr
 
 from lsi_engine import score
-from lsi_engine.information import closed_form, posterior_parts
+from lsi_engine.curvature import posterior as posterior_parts
+from lsi_engine.scores.lsi import closed_form
 
 #: (samples, dimension, classes); the last two have more weights than samples.
 SHAPES = [(60, 4, 2), (90, 6, 3), (110, 5, 10), (30, 12, 3), (40, 20, 4)]

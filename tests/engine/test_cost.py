@@ -9,8 +9,8 @@ import pytest
 
 from lsi_engine import score
 from lsi_engine.errors import InputError
-from lsi_engine.information.combination import check_combination
-from lsi_engine.information.cost import IN_PLACE, METHODS, Speed, Task, cost, measured_speed, pair_cost
+from lsi_engine.scores.combination import check_combination
+from lsi_engine.scores.cost import IN_PLACE, METHODS, Speed, Task, cost, measured_speed, pair_cost
 
 SPEED = Speed(single=1e11, double=5e10, elements=3e8)
 DIGITS = Task(1797, 64, 10, 1797)

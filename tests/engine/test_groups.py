@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from lsi_engine import InputError, near_duplicate_groups, score, score_groups
-from lsi_engine.information import closed_form
-from lsi_engine.information.group_posteriors import LargeGroup, Posteriors, SmallGroup
-from lsi_engine.information.problem import Problem
-from lsi_engine.probes.linear import fit_linear_probe
 from lsi_engine.progress import silent
+from lsi_engine.scores.lsi import closed_form
+from lsi_engine.scores.lsi.group_posteriors import LargeGroup, Posteriors, SmallGroup
+from lsi_engine.scores.problem import Problem
+from lsi_engine.training.newton import fit_linear_probe
 
 
 def blobs(samples: int, dimension: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +169,7 @@ def test_two_identical_mislabelled_samples_hide_each_other_but_not_from_their_gr
 
 
 def test_near_duplicates_are_found_whatever_the_scale_and_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lsi_engine.information import duplicates
+    from lsi_engine.features import near_duplicates as duplicates
 
     monkeypatch.setattr(duplicates, "BLOCK", 7)
     random = np.random.default_rng(0)

@@ -12,8 +12,8 @@ import torch
 from dense_reference import blobs
 
 from lsi_engine import SCORE_COLUMNS, InputError, LsiWarning, score
-from lsi_engine.information import score as module
 from lsi_engine.inputs import encode_labels
+from lsi_engine.scores import score as module
 
 PROBLEM = blobs(9, 60, 5, 3)
 

@@ -10,14 +10,14 @@ from dense_reference import blobs, fast_curvature, kl, optimum, sample_curvature
 from scipy.stats import spearmanr
 
 from lsi_engine import InputError, score
-from lsi_engine.information import structure
-from lsi_engine.information.closed_form import leave_one_out
-from lsi_engine.information.kronecker import leave_one_out_kronecker
-from lsi_engine.information.problem import Problem
-from lsi_engine.laplace.kronecker import KroneckerCurvature
-from lsi_engine.probes.design import Design, FeatureScaling
-from lsi_engine.probes.linear import fit_linear_probe
-from lsi_engine.probes.softmax import contrasts
+from lsi_engine.curvature.kronecker import KroneckerCurvature
+from lsi_engine.losses.softmax import contrasts
+from lsi_engine.numerics.design import Design, FeatureScaling
+from lsi_engine.scores import structure
+from lsi_engine.scores.lsi.closed_form import leave_one_out
+from lsi_engine.scores.lsi.kronecker_shift import leave_one_out_kronecker
+from lsi_engine.scores.problem import Problem
+from lsi_engine.training.newton import fit_linear_probe
 
 SHAPES = [(60, 4, 2), (90, 6, 3), (80, 5, 7), (30, 12, 3)]
 
@@ -178,7 +178,7 @@ def test_auto_turns_to_kronecker_where_full_does_not_fit_and_full_is_refused_wit
 
 
 def test_many_classes_are_fitted_with_the_kronecker_preconditioner(monkeypatch):
-    from lsi_engine.probes import linear
+    from lsi_engine.training import newton as linear
 
     problem = blobs(4, 400, 10, 12, spread=0.6)
     stated = Problem.state(

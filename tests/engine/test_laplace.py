@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from lsi_engine.errors import InputError
 from lsi_engine.features import torchvision_guard
-from lsi_engine.laplace import curvature as engine
-from lsi_engine.laplace.gaussian import gaussian_kl, x_minus_log1p
-from lsi_engine.laplace.products import inverse
-from lsi_engine.probes.design import Design, FeatureScaling
-from lsi_engine.probes.softmax import contrasts
+from lsi_engine.losses.softmax import contrasts
+from lsi_engine.numerics import grams as engine
+from lsi_engine.numerics.design import Design, FeatureScaling
+from lsi_engine.numerics.gaussian import gaussian_kl, x_minus_log1p
+from lsi_engine.numerics.products import inverse
 
 
 def _basis(classes: int) -> torch.Tensor:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from lsi_engine.errors import Cancelled, InputError
-from lsi_engine.information.learnability import FITS, learnability
-from lsi_engine.information.subset_choice import RULES, SHARES, THIRDS, drawn, kept, parts, thirds
+from lsi_engine.studies.learnability import FITS, learnability
+from lsi_engine.studies.subset_choice import RULES, SHARES, THIRDS, drawn, kept, parts, thirds
 
 classed = st.lists(st.integers(0, 3), min_size=8, max_size=120).map(lambda codes: np.array([0, 1, 2, 3, *codes]))
 

@@ -10,12 +10,13 @@ from torch.func import jacrev
 from torch.nn.functional import cross_entropy, normalize
 
 from lsi_engine import InputError, score_pairs
-from lsi_engine.information import pair_batch, retrain
-from lsi_engine.information.pair_batch import PairBatch, Pairs, mean_gradients
-from lsi_engine.information.pair_fit import fit_pairs
-from lsi_engine.laplace.contrastive import contrastive_ggn
-from lsi_engine.probes.contrastive import ContrastiveLoss, absent_entries, initial_heads
-from lsi_engine.probes.sgd import SgdSettings
+from lsi_engine.curvature.pairs import contrastive_ggn
+from lsi_engine.losses.contrastive import ContrastiveLoss, absent_entries, initial_heads
+from lsi_engine.scores.lsi import retrain
+from lsi_engine.training.batches import pairs as pair_batch
+from lsi_engine.training.batches.pairs import PairBatch, Pairs, mean_gradients
+from lsi_engine.training.descent import SgdSettings
+from lsi_engine.training.pair_fit import fit_pairs
 
 D, E, DIM, COUNT = 4, 3, 2, 9
 GROUPS = torch.tensor([0, 0, 1, 2, 3, 3, 3, 4, 5])

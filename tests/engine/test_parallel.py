@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from lsi_engine import score
 from lsi_engine.errors import Cancelled
-from lsi_engine.parallel import cores_of, in_parallel
+from lsi_engine.numerics.parallel import cores_of, in_parallel
 
 CPU = torch.device("cpu")
 

@@ -8,9 +8,9 @@ import torch
 from dense_reference import blobs, gradient, loss, optimum
 
 from lsi_engine.errors import Cancelled, NotConverged
-from lsi_engine.probes import linear
-from lsi_engine.probes.design import Design, FeatureScaling
-from lsi_engine.probes.softmax import SoftmaxObjective, as_targets, gradient_norm
+from lsi_engine.losses.softmax import SoftmaxObjective, as_targets, gradient_norm
+from lsi_engine.numerics.design import Design, FeatureScaling
+from lsi_engine.training import newton as linear
 
 
 def _objective(problem, wd: float, features=None) -> SoftmaxObjective:
@@ -110,7 +110,7 @@ def test_standardize_handles_constant_columns_and_float16():
 
 
 def test_streamed_rows_equal_resident_ones(monkeypatch):
-    from lsi_engine.probes import design as module
+    from lsi_engine.numerics import design as module
 
     generator = np.random.default_rng(0)
     features = generator.normal(size=(100, 3)).astype(np.float32)

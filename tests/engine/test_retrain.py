@@ -9,11 +9,11 @@ import torch_reference
 from dense_reference import blobs
 
 from lsi_engine.errors import Cancelled, InputError, NotConverged
-from lsi_engine.information import linear_batch
-from lsi_engine.information import retrain as module
-from lsi_engine.information.retrain import retrain
-from lsi_engine.probes.design import Design, FeatureScaling
-from lsi_engine.probes.sgd import SgdSettings, check_training, initial_layers
+from lsi_engine.numerics.design import Design, FeatureScaling
+from lsi_engine.scores.lsi import retrain as module
+from lsi_engine.scores.lsi.retrain import retrain
+from lsi_engine.training.batches import linear as linear_batch
+from lsi_engine.training.descent import SgdSettings, check_training, initial_layers
 
 SETTINGS = {"learning_rate": 0.04, "momentum": 0.9, "epochs": 60, "weight_decay": 0.01}
 SAMPLES = np.array([3, 17, 0, 24])
@@ -98,7 +98,7 @@ def test_blocks_and_shards_change_nothing(monkeypatch, hidden):
     whole = _run(problem, samples=samples, hidden=hidden)
     monkeypatch.setattr(module, "CPU_MODELS", 7)
     monkeypatch.setattr(linear_batch, "CPU_ELEMENTS", 200)
-    monkeypatch.setattr("lsi_engine.information.hidden_batch.CPU_ELEMENTS", 300)
+    monkeypatch.setattr("lsi_engine.training.batches.hidden.CPU_ELEMENTS", 300)
     pieces = _run(problem, samples=samples, hidden=hidden)
     np.testing.assert_allclose(pieces.mean_shift, whole.mean_shift, rtol=1e-9)
     np.testing.assert_allclose(pieces.probabilities, whole.probabilities, rtol=1e-9)

@@ -7,8 +7,8 @@ import pytest
 from dense_reference import blobs
 
 from lsi_engine import Cancelled, score
-from lsi_engine.information import retrain as module
 from lsi_engine.runs.shards import ShardFolder
+from lsi_engine.scores.lsi import retrain as module
 
 PROBLEM = blobs(4, 40, 4, 3)
 OPTIONS = {"method": "retrain", "epochs": 30, "prior_precision": 1.0, "seeds": 2}

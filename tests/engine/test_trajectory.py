@@ -9,8 +9,8 @@ from dense_reference import blobs
 from scipy.stats import spearmanr
 
 from lsi_engine import Cancelled, InputError, LsiWarning, NotConverged, score
-from lsi_engine.information import trajectory as module
-from lsi_engine.probes.sgd import SgdSettings
+from lsi_engine.scores.lsi import trajectory as module
+from lsi_engine.training.descent import SgdSettings
 
 UNCONVERGED = {"learning_rate": 0.004, "weight_decay": 1e-4, "epochs": 300, "prior_precision": 1.0}
 

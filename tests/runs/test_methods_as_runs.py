@@ -68,7 +68,7 @@ def test_a_retrained_run_has_what_the_engine_returns_and_each_seed(features, tmp
 
 
 def test_a_cancelled_retraining_goes_on_from_its_shards(features, tmp_path, monkeypatch):
-    from lsi_engine.information import retrain
+    from lsi_engine.scores.lsi import retrain
 
     monkeypatch.setattr(retrain, "CPU_MODELS", 4)
     store, asked = RunStore(tmp_path / "cache"), config(features, method="retrain", epochs=20, left_out=(0, 12))

@@ -25,7 +25,7 @@ from lsi_engine.samples import SampleSet, UnreadableMedia, image_folder, open_me
 from lsi_engine.samples.corruption import CORRUPTIONS, apply
 from lsi_engine.samples.corruption.record import restored
 from lsi_engine.samples.corruption.specification import parse, swept
-from lsi_engine.samples.damage import KINDS, damaged
+from lsi_engine.samples.images.damage import KINDS, damaged
 
 DAMAGE = ["gaussian_noise", "blur", "exposure", "crop", "occlusion", "jpeg"]
 

@@ -14,8 +14,8 @@ from written_dicom import dataset, film, payload
 from written_images import encoded, pattern, write
 
 from lsi_engine.samples import UnreadableMedia
-from lsi_engine.samples.deep import LONGEST_SIDE, DeepImage, Window, decode_deep_file, deep_image
-from lsi_engine.samples.dicom_image import decode_deep_dicom
+from lsi_engine.samples.images.deep import LONGEST_SIDE, DeepImage, Window, decode_deep_file, deep_image
+from lsi_engine.samples.images.dicom_image import decode_deep_dicom
 from lsi_engine.samples.media import is_deep, open_deep
 
 

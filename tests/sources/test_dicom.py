@@ -28,7 +28,7 @@ from lsi_engine.features.extract import extract
 from lsi_engine.features.pixels import PixelExtractor
 from lsi_engine.samples import UnreadableMedia, dicom_folder, open_media, open_source
 from lsi_engine.samples.corruption import apply
-from lsi_engine.samples.dicom_image import decode_dicom
+from lsi_engine.samples.images.dicom_image import decode_dicom
 
 
 def shown(made: Dataset) -> np.ndarray:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples import corruption, image_text_pairs, open_media, open_source
-from lsi_engine.samples.image_text_pairs import UNLABELLED
+from lsi_engine.samples.pairs.image_text_pairs import UNLABELLED
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Damage to images before their features: see :mod:`lsi_engine.samples.damage` for what each kind does."""
+"""Damage to images before their features: see :mod:`lsi_engine.samples.images.damage` for what each kind does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.record import chosen, generator, level, record
-from lsi_engine.samples.damage import damaged_content, sample_seed
+from lsi_engine.samples.images.damage import damaged_content, sample_seed
 from lsi_engine.samples.sample_set import SampleSet
 
 

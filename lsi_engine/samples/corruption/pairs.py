@@ -7,7 +7,7 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.record import begun, chosen, generator, record
-from lsi_engine.samples.image_text_pairs import pair_content
+from lsi_engine.samples.pairs.image_text_pairs import pair_content
 from lsi_engine.samples.sample_set import SampleSet
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
-from lsi_engine.samples.damage import LEVELS
+from lsi_engine.samples.images.damage import LEVELS
 from lsi_engine.samples.sample_set import Modality, SampleSet
 
 Stage = Literal["media", "labels", "features"]

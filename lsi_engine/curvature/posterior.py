@@ -1,0 +1,135 @@
+"""Both parts of LSI under each structure of the posterior, given what leaving samples out does to the probe.
+
+The notation is that of :mod:`lsi_engine.scores.lsi.closed_form`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from lsi_engine.curvature.diagonal import DiagonalPosterior, kept_parts
+from lsi_engine.curvature.kronecker import KroneckerCurvature
+from lsi_engine.numerics.gaussian import x_minus_log1p
+from lsi_engine.numerics.grams import QuadraticForms
+from lsi_engine.numerics.products import inverse, product, square
+
+#: Where the prior's excess over the fit's penalty is so small a share of it, P⁻¹ follows from G⁻² to 1e-5.
+SMALL_EXCESS = 3e-3
+
+Parts = tuple[torch.Tensor, torch.Tensor]
+
+
+class Step(NamedTuple):
+    """Leaving out each of n samples, one at a time; float64 but for ``x``.
+
+    ``x (n, D')`` in the products' dtype, ``p (n, C)``, ``basis`` Q ``(C, R)``, ``f`` and ``s (n, R, R)``, ``w (n, R)``,
+    ``ju`` J_iu and ``shift`` J_iΔ_i ``(n, R)``.
+    """
+
+    x: torch.Tensor
+    p: torch.Tensor
+    basis: torch.Tensor
+    f: torch.Tensor
+    s: torch.Tensor
+    w: torch.Tensor
+    ju: torch.Tensor
+    shift: torch.Tensor
+
+    def deltas(self, columns: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Δ_i ``(n, R, D')`` in the coordinates of G⁻¹'s ``columns (R·D', R·D')`` and of ``u (R, D')``."""
+        dtype = self.x.dtype
+        kicks = (self.w.to(dtype)[:, :, None] * self.x[:, None, :]).flatten(1)  # J_iᵀw_i
+        return product(kicks, columns).view(len(self.x), *u.shape).add_(u)
+
+
+class DiagonalParts:
+    """The diagonal posterior; see :mod:`lsi_engine.curvature.diagonal`."""
+
+    def __init__(self, posterior: DiagonalPosterior, g_inverse: torch.Tensor, u: torch.Tensor) -> None:
+        self.posterior = posterior
+        self.columns, self.u = g_inverse.to(posterior.dtype), u.to(posterior.dtype)
+
+    def parts(self, step: Step) -> Parts:
+        return self.posterior.parts(step.x, step.p, step.deltas(self.columns, self.u), step.shift)
+
+
+class KroneckerParts:
+    """The Kronecker-factored posterior, diagonal in its own coordinates; the shift is the exact one."""
+
+    def __init__(
+        self,
+        curvature: KroneckerCurvature,
+        prior_precision: float,
+        g_inverse: torch.Tensor,
+        u: torch.Tensor,
+        dtype: torch.dtype,
+    ) -> None:
+        self.curvature = curvature
+        self.precision = curvature.data + prior_precision
+        turned = curvature.coordinates(g_inverse.view(-1, *u.shape)).flatten(1)
+        self.columns, self.u = turned.to(dtype), curvature.coordinates(u).to(dtype)
+
+    def parts(self, step: Step) -> Parts:
+        energy = step.deltas(self.columns, self.u).square_()
+        squared = self.curvature.project(step.x).square()
+        return kept_parts(self.curvature.own(step.p), squared, energy, self.precision)
+
+
+class FullParts:
+    """The full posterior P = G + excess·I, so that G⁻¹PG⁻¹ = G⁻¹ + excess·G⁻².
+
+    With no excess all of it is in S. A small one, excess ≤ ``SMALL_EXCESS`` · γ, needs G⁻² as well: P⁻¹ = G⁻¹ −
+    excess·G⁻² but for a share (excess / γ)², since no eigenvalue of G is below γ. Else P is inverted too.
+    """
+
+    def __init__(
+        self,
+        regularised: torch.Tensor,
+        g_inverse: torch.Tensor,
+        forms: QuadraticForms,
+        u: torch.Tensor,
+        gamma: float,
+        excess: float,
+    ) -> None:
+        flat = u.reshape(-1)
+        self.u_energy = float(flat @ (regularised @ flat) + excess * flat @ flat)  # uᵀPu
+        self.weighted: QuadraticForms | None = None
+        if not excess:
+            return
+        size = len(u)
+        correction = excess * square(g_inverse)
+        self.weighted = QuadraticForms(g_inverse + correction, size, forms.dtype)
+        self.cross = (flat + excess * (g_inverse @ flat)).view_as(u)  # G⁻¹Pu
+        if abs(excess) <= SMALL_EXCESS * gamma:
+            self.covariance = QuadraticForms(g_inverse - correction, size, forms.dtype)
+            return
+        regularised.diagonal().add_(excess)
+        covariance = inverse(regularised, lambda: f"the posterior precision (prior {excess:+.3g} from the fit's)")
+        self.covariance = QuadraticForms(covariance, size, forms.dtype)
+
+    def parts(self, step: Step) -> Parts:
+        if self.weighted is None:
+            whole, spread = (step.w * (step.shift + step.ju)).sum(dim=1), step.s  # wᵀSw + 2wᵀJu
+        else:
+            cross = step.x.to(torch.float64) @ self.cross.T
+            whole = (step.w * (apply(self.weighted(step.x), step.w) + 2 * cross)).sum(dim=1)
+            spread = self.covariance(step.x)
+        own = (step.shift * apply(step.f, step.shift)).sum(dim=1)
+        return (whole + self.u_energy - own) / 2, covariance_part(step.p, step.basis, spread)
+
+
+def apply(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """``(n, R, R)`` times ``(n, R)``."""
+    return torch.einsum("nab,nb->na", matrices, vectors)
+
+
+def covariance_part(p: torch.Tensor, basis: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """½ Σ (x − log1p x) over the eigenvalues x of −F^½ (J P⁻¹ Jᵀ) F^½.
+
+    F = BᵀB with B = diag(√p)(I − 1pᵀ)Q, which needs no factorisation of the nearly singular F.
+    """
+    root = p.sqrt()[:, :, None] * (basis - (p @ basis)[:, None, :])
+    relative = torch.linalg.eigvalsh(root @ spread @ root.transpose(1, 2))
+    return x_minus_log1p(-relative).sum(dim=1) / 2

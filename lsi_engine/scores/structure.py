@@ -1,0 +1,73 @@
+"""Which structure the posterior's precision gets: what was asked for, or what the machine's memory allows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import psutil
+import torch
+
+from lsi_engine.numerics.memory import require_memory
+from lsi_engine.scores.problem import Problem
+from lsi_engine.settings import Hessian, Structure
+
+#: ``auto`` gives the full Hessian this share of the machine's memory. The whole memory counts and not what happens to
+#: be free, so that the same input on the same machine makes the same choice.
+FULL_SHARE = 0.6
+
+
+class Choice(NamedTuple):
+    """``hessian``: the structure. ``exact_shift``: whether the shift is the full Hessian's, or the Kronecker one's.
+    ``reason``: why, for people. ``matrices``: peak bytes of the K × K matrices that the exact shift takes."""
+
+    hessian: Structure
+    exact_shift: bool
+    reason: str
+    matrices: float
+
+
+def choose(problem: Problem, hessian: Hessian) -> Choice:
+    """The structure to use for the closed form.
+
+    ``"diag"`` and ``"full"`` are always what they say, and refused where they do not fit. ``"kron"`` takes the exact
+    shift where the full Hessian fits. ``"auto"`` is full where that fits, else Kronecker-factored.
+
+    Raises
+    ------
+    InputError
+        When what was asked for needs more memory than there is, with both figures.
+    """
+    objective, design = problem.objective, problem.objective.design
+    unequal = abs(problem.prior_precision - objective.ridge) > 1e-3 * objective.ridge
+    return choose_for(objective.classes, design.columns, hessian, unequal, design.device)
+
+
+def choose_for(classes: int, columns: int, hessian: Hessian, unequal_prior: bool, device: torch.device) -> Choice:
+    """:func:`choose` from sizes alone: C ``classes``, D' ``columns``, and whether δ differs from the fit's prior."""
+    reduced = (classes - 1) * columns
+    # Inverting holds four; a second prior adds its own; the other structures keep a map from kicks to shifts.
+    matrices = 8.0 * reduced**2 * (5 if hessian in ("full", "auto") and unequal_prior else 4)
+    gibibytes, total = matrices / 2**30, _total_memory(device) / 2**30
+    fits = gibibytes <= FULL_SHARE * total
+    figures = (
+        f"a full Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)) and needs about {gibibytes:,.1f} "
+        "GiB; "
+        f"{FULL_SHARE:.0%} of this machine's {total:.0f} GiB may go to it"
+    )
+    if hessian == "auto":
+        chosen: Structure = "full" if fits else "kron"
+        return Choice(chosen, fits, f"{chosen}: {figures}", matrices)
+    if hessian == "kron" and not fits:
+        return Choice("kron", False, f"shift from the Kronecker factors: {figures}", matrices)
+    require_memory(
+        matrices,
+        device,
+        f"the Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1))",
+        "Choose hessian='auto' or 'kron', reduce the features' dimension (for example by PCA), or score fewer classes "
+        "at a time",
+    )
+    return Choice(hessian, True, "as asked for", matrices)
+
+
+def _total_memory(device: torch.device) -> float:
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else psutil.virtual_memory().total
