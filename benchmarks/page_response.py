@@ -18,7 +18,8 @@ import psutil
 from streamlit.testing.v1 import AppTest
 
 from dashboard.state import View
-from lsi_engine.runs.store import RunConfig, RunStatus, RunStore, write_json
+from lsi_engine.files import write_json
+from lsi_engine.runs.store import RunConfig, RunStatus, RunStore
 
 PAGES = ("overview", "classes", "gallery", "review", "sample", "export")
 CLASSES = [f"class {i}" for i in range(10)]

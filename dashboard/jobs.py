@@ -28,7 +28,8 @@ from typing import Any
 import lsi_engine
 from dashboard.job_state import Job, alive, job, jobs, record_of
 from lsi_engine.errors import InputError
-from lsi_engine.runs.store import Run, RunStatus, RunStore, write_json
+from lsi_engine.files import write_json
+from lsi_engine.runs.store import Run, RunStatus, RunStore
 
 __all__ = [
     "Job",

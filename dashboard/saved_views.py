@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dashboard.state import View
 from lsi_engine.errors import InputError
-from lsi_engine.runs.store import write_json
+from lsi_engine.files import write_json
 
 #: Longest name of a view, in characters.
 MOST_CHARACTERS = 60

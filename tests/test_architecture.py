@@ -27,7 +27,7 @@ ROOMS = {
     "curation": {"samples", "runs", "agreement"},
     "cli": {"samples", "features", "numerics", "losses", "scores", "studies", "runs", "curation", "agreement"},
 }
-SHARED = {"errors", "inputs", "progress", "settings"}
+SHARED = {"errors", "files", "inputs", "progress", "settings"}
 
 
 def imports(path: Path) -> set[str]:

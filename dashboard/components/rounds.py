@@ -118,7 +118,7 @@ def _stopped(data: RunData) -> None:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _changes(fingerprint: str, parent: str, version: int, _before: RunData, _data: RunData) -> RoundChanges:
+def _changes(parent: str, fingerprint: str, version: int, _before: RunData, _data: RunData) -> RoundChanges:
     return round_changes(_before.frame, _data.frame, decisions(_data).latest())
 
 

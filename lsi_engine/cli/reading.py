@@ -9,18 +9,18 @@ import pandas as pd
 import typer
 from rich.table import Table
 
-from lsi_engine.cli.console import Json, RunName, out, print_json
+from lsi_engine.cli.console import Json, RunName, notes, out, print_json
 from lsi_engine.runs.store import Run, RunStore
 
 
 def list_runs(as_json: Json = False) -> None:
     """List the stored runs, newest first."""
     store = RunStore()
-    rows = [_row(run) for run in store.runs()]
+    rows, unreadable = [_row(run) for run in store.runs()], store.unreadable()
     if as_json:
-        print_json(rows)
+        print_json([*rows, *({"name": name, "state": "unreadable", "why": why} for name, why in unreadable.items())])
         return
-    if not rows:
+    if not rows and not unreadable:
         out.print(f"no runs in {store.folder} yet; `lsi compute digits` makes one")
         return
     table = Table("run", "state", "samples", "classes", "method", "seconds", "created", box=None)
@@ -28,7 +28,10 @@ def list_runs(as_json: Json = False) -> None:
         cells = {**row, "method": f"{row['method']} {row['hessian']}"}
         del cells["hessian"]
         table.add_row(*("" if cell is None else str(cell) for cell in cells.values()))
-    out.print(table)
+    if rows:
+        out.print(table)
+    for why in unreadable.values():
+        notes.print(f"not listed: {why}", markup=False)
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def _row(run: Run) -> dict[str, Any]:
         "classes": len(facts["classes"]) if facts else None,
         "method": run.config.method,
         "hessian": run.config.hessian,
-        "seconds": round(sum(facts["timings"].values()), 1) if facts else None,
+        "seconds": round(sum(facts.get("timings", {}).values()), 1) if facts else None,
         "created": facts.get("created"),
     }
 

@@ -42,9 +42,10 @@ from lsi_engine.curation.cleaning import FRAME_COLUMNS, CleanedSubset, CleaningR
 from lsi_engine.curation.decisions import Decisions
 from lsi_engine.curation.rounds import suspected
 from lsi_engine.errors import InputError
+from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.duplicates import duplicate_clusters
-from lsi_engine.runs.store import Run, replacing
+from lsi_engine.runs.store import Run
 
 Format = Literal["csv", "json", "parquet", "indices", "cleanlab", "coco", "manifest"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -1,125 +1,128 @@
-"""The file of the review log: its tables, how it is opened, and the two things that are ever written to it."""
+"""An append-only SQLite file: how decisions and readings are kept.
+
+Rows are only ever added: triggers refuse every change and every removal. What holds now is derived from the rows.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from lsi_engine.curation.decision import Conflict, Decision
 from lsi_engine.errors import InputError
 
-#: Version 1 had no table ``carried``; a log of it gets one when it is opened.
-SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    sample_id   TEXT NOT NULL,
-    action      TEXT NOT NULL CHECK (action IN ('keep', 'relabel', 'drop', 'unsure', 'undo')),
-    new_label   TEXT,
-    note        TEXT NOT NULL,
-    reviewer    TEXT NOT NULL,
-    revision    INTEGER NOT NULL,
-    given_label TEXT NOT NULL,
-    at          TEXT NOT NULL,
-    token       TEXT NOT NULL UNIQUE,
-    undoes      INTEGER UNIQUE REFERENCES events (id),
-    UNIQUE (sample_id, revision),
-    CHECK ((action = 'relabel') = (new_label IS NOT NULL)),
-    CHECK ((action = 'undo') = (undoes IS NOT NULL))
-);
-CREATE TABLE IF NOT EXISTS carried (
-    event INTEGER PRIMARY KEY REFERENCES events (id),
-    run   TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_by_reviewer ON events (reviewer, id);
-CREATE TRIGGER IF NOT EXISTS events_are_never_changed BEFORE UPDATE ON events
-    BEGIN SELECT RAISE(ABORT, 'the review log is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS events_are_never_removed BEFORE DELETE ON events
-    BEGIN SELECT RAISE(ABORT, 'the review log is append-only'); END;
-"""
 
 
-def open_log(path: Path) -> sqlite3.Connection:
-    """The log at ``path``, made when there is none; raises ``InputError`` when the file is something else."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in range(SCHEMA_VERSION + 1):
-            raise InputError(f"{path} was written by another version of this program (log format {version})")
-        # WAL: readers never wait for the writer. FULL, not NORMAL: in WAL mode NORMAL may forget the last
-        # commits when the power fails, and a decision shown as saved must be on the disk.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        if version < SCHEMA_VERSION:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    except sqlite3.OperationalError:
-        connection.close()
-        raise
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise InputError(f"{path} is not a review log ({error}); move it away or restore it") from error
-    except InputError:
-        connection.close()
-        raise
-    return connection
+@dataclass(frozen=True)
+class Schema:
+    """Tables of a log. ``name`` is what people call it; ``version`` stands in the file as SQLite's ``user_version``.
 
-
-def append(connection: sqlite3.Connection, decision: Decision) -> int:
-    """Append one decision within the connection's transaction and return the sample's new revision.
-
-    A token that is known already changes nothing. Raises ``Conflict`` when the sample has moved on.
+    ``tables`` maps names to column definitions; those in ``append_only`` refuse UPDATE and DELETE. ``further`` are
+    statements that are run once more for each new version: each must do nothing where it has been done.
     """
-    seen = connection.execute("SELECT sample_id, revision FROM events WHERE token = ?", (decision.token,)).fetchone()
-    if seen:
-        if seen["sample_id"] != decision.sample_id:
-            raise InputError(f"token {decision.token!r} was already used for another sample; use a fresh one")
-        return int(seen["revision"])
-    revision = _revision(connection, decision.sample_id)
-    if revision != decision.expected_revision:
-        newest = connection.execute(
-            "SELECT * FROM events WHERE sample_id = ? ORDER BY id DESC LIMIT 1", (decision.sample_id,)
-        ).fetchone()
-        raise Conflict(decision.sample_id, decision.expected_revision, dict(newest) if newest else None, revision)
-    _insert(
-        connection, decision.sample_id, decision.action, decision.new_label, decision.note,
-        decision.reviewer.strip(), revision + 1, decision.given_label, decision.token, None,
-    )  # fmt: skip
-    return revision + 1
+
+    name: str
+    version: int
+    tables: dict[str, str]
+    append_only: tuple[str, ...]
+    further: tuple[str, ...] = ()
+
+    def script(self) -> str:
+        """What makes a file of this version from one of any earlier."""
+        made = [f"CREATE TABLE IF NOT EXISTS {table} ({columns})" for table, columns in self.tables.items()]
+        guarded = [
+            f"CREATE TRIGGER IF NOT EXISTS {table}_are_never_{past} BEFORE {act} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, 'the {self.name} is append-only'); END"
+            for table in self.append_only
+            for act, past in (("UPDATE", "changed"), ("DELETE", "removed"))
+        ]
+        statements = [*made, *self.further, *guarded, f"PRAGMA user_version = {self.version}"]
+        return f"BEGIN IMMEDIATE; {'; '.join(statements)}; COMMIT;"
 
 
-def withdraw(connection: sqlite3.Connection, decision: sqlite3.Row, token: str) -> None:
-    """Append the withdrawal of a stored decision."""
-    revision = _revision(connection, decision["sample_id"]) + 1
-    _insert(
-        connection, decision["sample_id"], "undo", None, "", decision["reviewer"], revision,
-        decision["given_label"], token, decision["id"],
-    )  # fmt: skip
+class Log:
+    """The file at ``path``, made with the first row that is written. Threads and processes may share it.
+
+    Open it anew after a fork. Raises ``InputError`` when the file is something else, or newer than this program.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self.path = Path(path)
+        self.schema = schema
+        self._lock = threading.RLock()
+        self._opened: sqlite3.Connection | None = None
+
+    def read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Rows of ``query``; none where there is no file yet."""
+        with self._lock:
+            if self._opened is None and not self.path.exists():
+                return []
+            return self._connection().execute(query, values).fetchall()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that takes the write lock at its start, so that what it reads cannot go stale."""
+        with self._lock:
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def copy_to(self, copy: sqlite3.Connection) -> None:
+        """Copy the log, as it stands at one moment, into an empty database."""
+        with self._lock:
+            self._connection().backup(copy)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in range(self.schema.version + 1):
+                raise InputError(f"{self.path} was written by another version of this program (log format {version})")
+            # WAL: readers never wait for the writer. FULL, not NORMAL: in WAL mode NORMAL may forget the last
+            # commits when the power fails, and a decision shown as saved must be on the disk.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            if version < self.schema.version:
+                connection.executescript(self.schema.script())
+        except sqlite3.OperationalError:
+            connection.close()
+            raise
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise InputError(
+                f"{self.path} is not a {self.schema.name} ({error}); move it away or restore it"
+            ) from error
+        except InputError:
+            connection.close()
+            raise
+        return connection
 
 
-def _revision(connection: sqlite3.Connection, sample_id: str) -> int:
-    row = connection.execute("SELECT MAX(revision) FROM events WHERE sample_id = ?", (sample_id,)).fetchone()
-    return int(row[0] or 0)
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    sample_id: str,
-    action: str,
-    new_label: str | None,
-    note: str,
-    reviewer: str,
-    revision: int,
-    given_label: str,
-    token: str,
-    undoes: int | None,
-) -> None:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    connection.execute(
-        "INSERT INTO events (sample_id, action, new_label, note, reviewer, revision, given_label, at, token, undoes) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (sample_id, action, new_label, note, reviewer, revision, given_label, at, token, undoes),
-    )
+def now() -> str:
+    """The moment, as the logs write it: UTC, ISO 8601, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

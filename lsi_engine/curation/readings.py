@@ -11,39 +11,32 @@ import hashlib
 import json
 import secrets
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from lsi_engine.curation.log import Log, Schema, now
 from lsi_engine.errors import InputError
 
 ROUNDS = (1, 2)
 ANSWER_COLUMNS = ("reader", "round", "sample_id", "label", "note", "at")
 
-BUSY_SECONDS = 60.0
-_TABLES = {
-    "studies": "id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, seed INTEGER NOT NULL, "
-    "secret TEXT NOT NULL, samples TEXT NOT NULL, created_by TEXT NOT NULL, at TEXT NOT NULL",
-    "cases": "id TEXT PRIMARY KEY, study INTEGER NOT NULL REFERENCES studies (id), reader TEXT NOT NULL, "
-    "round INTEGER NOT NULL CHECK (round IN (1, 2)), place INTEGER NOT NULL, sample_id TEXT NOT NULL, "
-    "UNIQUE (study, reader, round, sample_id)",
-    "answers": "id INTEGER PRIMARY KEY AUTOINCREMENT, case_id TEXT NOT NULL REFERENCES cases (id), "
-    "label TEXT NOT NULL, note TEXT NOT NULL, at TEXT NOT NULL, token TEXT NOT NULL UNIQUE",
-}
-_SCHEMA = "".join(
-    f"CREATE TABLE IF NOT EXISTS {name} ({columns});"
-    + "".join(
-        f"CREATE TRIGGER IF NOT EXISTS {name}_before_{act.lower()} BEFORE {act} ON {name} "
-        "BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;"
-        for act in ("UPDATE", "DELETE")
-    )
-    for name, columns in _TABLES.items()
+_SCHEMA = Schema(
+    name="file of readings",
+    version=1,
+    tables={
+        "studies": "id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, seed INTEGER NOT NULL, "
+        "secret TEXT NOT NULL, samples TEXT NOT NULL, created_by TEXT NOT NULL, at TEXT NOT NULL",
+        "cases": "id TEXT PRIMARY KEY, study INTEGER NOT NULL REFERENCES studies (id), reader TEXT NOT NULL, "
+        "round INTEGER NOT NULL CHECK (round IN (1, 2)), place INTEGER NOT NULL, sample_id TEXT NOT NULL, "
+        "UNIQUE (study, reader, round, sample_id)",
+        "answers": "id INTEGER PRIMARY KEY AUTOINCREMENT, case_id TEXT NOT NULL REFERENCES cases (id), "
+        "label TEXT NOT NULL, note TEXT NOT NULL, at TEXT NOT NULL, token TEXT NOT NULL UNIQUE",
+    },
+    append_only=("studies", "cases", "answers"),
 )
 
 
@@ -72,8 +65,11 @@ class Readings:
     """The readings at ``path`` (created with the first study). Threads and processes may share the file."""
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self._lock = threading.RLock()
+        self._log = Log(path, _SCHEMA)
+
+    @property
+    def path(self) -> Path:
+        return self._log.path
 
     def create(self, name: str, sample_ids: Sequence[str], *, seed: int, created_by: str) -> Study:
         """Begin a study. Raises ``InputError`` for no name, fewer than two samples, or a name that is taken."""
@@ -82,21 +78,18 @@ class Readings:
             raise InputError("a study needs a name and someone who creates it")
         if len(ids) < 2:
             raise InputError(f"study {name!r}: at least two samples are needed, {len(ids)} given")
-        with self._open() as connection:
+        with self._log.writing() as connection:
             if connection.execute("SELECT 1 FROM studies WHERE name = ?", (name,)).fetchone():
                 raise InputError(f"there is a study called {name!r} already; choose another name")
             connection.execute(
                 "INSERT INTO studies (name, seed, secret, samples, created_by, at) VALUES (?, ?, ?, ?, ?, ?)",
-                (name, int(seed), secrets.token_hex(16), json.dumps(ids), created_by.strip(), _now()),
+                (name, int(seed), secrets.token_hex(16), json.dumps(ids), created_by.strip(), now()),
             )
         return self.study(name)
 
     def studies(self) -> list[Study]:
         """All studies, newest first."""
-        if not self.path.exists():
-            return []
-        with self._open() as connection:
-            rows = connection.execute("SELECT * FROM studies ORDER BY id DESC").fetchall()
+        rows = self._log.read("SELECT * FROM studies ORDER BY id DESC")
         return [Study(r["id"], r["name"], r["seed"], tuple(json.loads(r["samples"])), r["created_by"]) for r in rows]
 
     def study(self, name: str) -> Study:
@@ -116,7 +109,7 @@ class Readings:
             raise InputError(f"a reading needs the reader's name and a round of {ROUNDS}, not {reader!r}, {round!r}")
         if round == 2 and any(case.label is None for case in self.cases(study, reader, 1)):
             raise InputError(f"{reader} has not finished the first reading of {study.name!r}")
-        with self._open() as connection:
+        with self._log.writing() as connection:
             if not self._drawn(connection, study, reader, round):
                 self._draw(connection, study, reader, round)
             rows = self._drawn(connection, study, reader, round)
@@ -148,58 +141,30 @@ class Readings:
 
     def sample_of(self, case_id: str) -> str | None:
         """The sample behind a case id, ``None`` for an id that nobody was given."""
-        if not self.path.exists():
-            return None
-        with self._open() as connection:
-            row = connection.execute("SELECT sample_id FROM cases WHERE id = ?", (case_id,)).fetchone()
-        return None if row is None else str(row["sample_id"])
+        rows = self._log.read("SELECT sample_id FROM cases WHERE id = ?", (case_id,))
+        return str(rows[0]["sample_id"]) if rows else None
 
     def record(self, case_id: str, label: str, *, note: str = "", token: str) -> None:
         """Append an answer; a later one of the same case replaces it in :meth:`answers`. Repeating a token is safe.
 
         ``label`` is a class name or ``CANNOT_TELL``. Raises ``InputError`` for a case that nobody was given.
         """
-        with self._open() as connection:
+        with self._log.writing() as connection:
             if not connection.execute("SELECT 1 FROM cases WHERE id = ?", (case_id,)).fetchone():
                 raise InputError(f"there is no case {case_id!r} in {self.path}")
             connection.execute(
                 "INSERT OR IGNORE INTO answers (case_id, label, note, at, token) VALUES (?, ?, ?, ?, ?)",
-                (case_id, label, note, _now(), token),
+                (case_id, label, note, now(), token),
             )
 
     def answers(self, study: Study) -> pd.DataFrame:
         """The newest answer of each reader, round and sample (columns ``ANSWER_COLUMNS``)."""
-        with self._open() as connection:
-            rows = connection.execute(
-                "SELECT c.reader, c.round, c.sample_id, a.label, a.note, a.at FROM answers a "
-                "JOIN cases c ON c.id = a.case_id WHERE c.study = ? "
-                "AND a.id = (SELECT MAX(id) FROM answers WHERE case_id = c.id) "
-                "ORDER BY c.reader, c.round, c.sample_id",
-                (study.id,),
-            ).fetchall()
+        rows = self._log.read(
+            "SELECT c.reader, c.round, c.sample_id, a.label, a.note, a.at FROM answers a "
+            "JOIN cases c ON c.id = a.case_id WHERE c.study = ? "
+            "AND a.id = (SELECT MAX(id) FROM answers WHERE case_id = c.id) "
+            "ORDER BY c.reader, c.round, c.sample_id",
+            (study.id,),
+        )
         frame = pd.DataFrame([tuple(row) for row in rows], columns=list(ANSWER_COLUMNS))
         return frame.astype(dict.fromkeys(ANSWER_COLUMNS, "str") | {"round": "int64"})
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """One transaction on a connection of its own: readings are seconds apart, and threads need no care."""
-        with self._lock:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                if not connection.execute("PRAGMA user_version").fetchone()[0]:
-                    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except sqlite3.DatabaseError as error:
-                raise InputError(f"{self.path}: {error}") from error
-            finally:
-                connection.close()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from lsi_engine.curation.cleaning import CleaningRule, clean, rows_of
 from lsi_engine.curation.decisions import Decisions, digest
 from lsi_engine.errors import InputError
+from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.pipeline import exclusive, score_and_store
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.results import dataset_fingerprint
 from lsi_engine.runs.sources import features_of
-from lsi_engine.runs.store import Run, RunStore, replacing, write_json
+from lsi_engine.runs.store import Run, RunStore, write_config
 from lsi_engine.samples.corruption.record import restored
 from lsi_engine.samples.sample_set import Modality, SampleSet, skipped_table
 
@@ -67,7 +68,7 @@ def rescore(run: Run, store: RunStore, *, name: str | None = None, progress: Pro
         Decisions(run.decisions_path).carry_to(target / "decisions.sqlite", run.name)
         decided = Decisions(target / "decisions.sqlite").latest()
         changes = {"name": target.name, "derived_from": run.name, "decisions": digest(decided)}
-        write_json(target / "config.json", run.config.model_copy(update=changes))
+        write_config(target, run.config.model_copy(update=changes))
         with StatusReporter(target, progress) as report:
             samples, kept = corrected(run, decided)
             report("samples", len(samples), len(kept))

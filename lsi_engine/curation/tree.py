@@ -22,8 +22,9 @@ import pandas as pd
 from lsi_engine.curation.cleaning import CleanedSubset
 from lsi_engine.curation.export import export_bytes
 from lsi_engine.errors import InputError
+from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
-from lsi_engine.runs.store import Run, replacing
+from lsi_engine.runs.store import Run
 from lsi_engine.samples.media import inside, media_source, open_media
 
 Layout = Literal["imagefolder", "huggingface"]

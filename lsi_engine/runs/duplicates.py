@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.sources import features_of
-from lsi_engine.runs.store import Run, replacing
+from lsi_engine.runs.store import Run
 
 
 def duplicates_folder(run: Run) -> Path:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.features.extractor import Extractor
+from lsi_engine.files import replacing
 from lsi_engine.progress import Progress
 from lsi_engine.runs.shards import ShardFolder
-from lsi_engine.runs.store import Run, replacing
+from lsi_engine.runs.store import Run
 from lsi_engine.samples import SampleSet
 from lsi_engine.samples.media import content_key
 

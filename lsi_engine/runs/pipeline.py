@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, LsiWarning
+from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import pair_runs, sources
 from lsi_engine.runs.checks import check_config
@@ -23,7 +24,7 @@ from lsi_engine.runs.duplicates import keep_clusters
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.results import dataset_fingerprint, store_scores, write_table
 from lsi_engine.runs.shards import ShardFolder
-from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
+from lsi_engine.runs.store import Run, RunConfig, RunStore, write_config
 from lsi_engine.samples import SampleSet, corruption, open_source
 
 
@@ -54,7 +55,7 @@ def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> 
             if run.config != config:
                 # Nothing was finished under the old settings, so there is nothing to lose.
                 (path / "samples.parquet").unlink(missing_ok=True)
-        write_json(path / "config.json", config)
+        write_config(path, config)
         with StatusReporter(path, progress) as report:
             _compute_stages(Run(path), store, report)
     return Run(path), True

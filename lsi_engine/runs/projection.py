@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.sources import features_of
-from lsi_engine.runs.store import Run, replacing
+from lsi_engine.runs.store import Run
 
 Kind = Literal["pca", "umap"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

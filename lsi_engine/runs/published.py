@@ -32,11 +32,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from lsi_engine.errors import InputError
+from lsi_engine.files import replacing, write_json
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.pipeline import exclusive
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.results import dataset_fingerprint, store_scores, write_table
-from lsi_engine.runs.store import Run, RunConfig, RunStore, replacing, write_json
+from lsi_engine.runs.store import Run, RunConfig, RunStore, write_config
 from lsi_engine.samples import SampleSet, open_source
 from lsi_engine.samples.sample_set import skipped_table
 from lsi_engine.scores.table import FeatureScaling, ScoreTable
@@ -142,7 +143,7 @@ def load(
     )
     run.path.mkdir(parents=True, exist_ok=True)
     with exclusive(run.path):
-        write_json(run.path / "config.json", config)
+        write_config(run.path, config)
         with StatusReporter(run.path, progress) as report:
             samples, rows, notes = _matched(open_source(source, progress=report), published, facts["title"])
             write_table(run.path / "samples.parquet", samples.table)

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from lsi_engine.errors import Cancelled
+from lsi_engine.files import write_json
 from lsi_engine.progress import Progress, silent
-from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunStatus, write_json
+from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunStatus
 
 #: Seconds between two writes of the status within a stage.
 WRITE_INTERVAL = 0.5

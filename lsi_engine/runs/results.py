@@ -17,8 +17,9 @@ import psutil
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from lsi_engine.files import replacing, write_json
 from lsi_engine.runs import pair_runs
-from lsi_engine.runs.store import Run, replacing, write_json
+from lsi_engine.runs.store import Run
 from lsi_engine.samples import SampleSet
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lsi_engine.runs.store import replacing
+from lsi_engine.files import replacing
 
 
 class ShardFolder(MutableMapping[str, dict[str, NDArray]]):

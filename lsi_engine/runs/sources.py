@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.features.extractor import Extractor
+from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import pair_runs
-from lsi_engine.runs.store import Run, replacing
+from lsi_engine.runs.store import Run
 from lsi_engine.samples import SampleSet, open_source
 
 #: Features of an archive or a table that take more are kept unpacked beside the extracted ones.

@@ -3,7 +3,7 @@
 ``<cache>/runs/<name>/``
 
 =======================  =====================================================================================
-``config.json``          what was asked for (:class:`RunConfig`)
+``config.json``          what was asked for (:class:`RunConfig`), and the folder's ``format``
 ``status.json``          where it stands (:class:`RunStatus`); replaced atomically, heartbeat included
 ``provenance.json``      dataset fingerprint, class names, versions, timings, gradient norm, machine
 ``samples.parquet``      the sample table (see :class:`lsi_engine.samples.SampleSet`)
@@ -32,9 +32,6 @@ import json
 import os
 import re
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,10 +43,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lsi_engine.errors import InputError
+from lsi_engine.files import write_json
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
 #: A running process renews its heartbeat at least this often (seconds); older than three of them means it died.
 HEARTBEAT_SECONDS = 5.0
+#: Of what a run folder holds. 1 was not written down; what is newer than this is listed, but not read.
+FORMAT = 2
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -135,26 +135,40 @@ def cache_folder() -> Path:
     return checkout if checkout.is_dir() else Path.cwd() / "data_cache"
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes ``path`` on success and vanishes on failure (same file system)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile: its files are readable by their owner alone, and a cache may be shared between accounts.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+def write_config(path: Path, config: RunConfig) -> None:
+    """Write what the run in the folder ``path`` is asked to do, and the format of that folder."""
+    write_json(path / "config.json", {"format": FORMAT, **config.model_dump(mode="json")})
+
+
+def read_config(path: Path) -> RunConfig:
+    """What the run in the folder ``path`` was asked to do, whichever version wrote it.
+
+    Raises ``InputError`` where a newer version did, or where the file is no configuration.
+    """
+    file = path / "config.json"
+    stored = _json_object(file)
+    version = stored.pop("format", 1)
+    if version not in range(1, FORMAT + 1):
+        raise InputError(
+            f"run {path.name!r} was written by a newer version of this program (format {version!r}, this one reads "
+            f"up to {FORMAT}): update it to read the run"
+        )
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        return RunConfig.model_validate_json(json.dumps(stored))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{file} cannot be read: {where!r}: {first['msg']}") from error
 
 
-def write_json(path: Path, value: BaseModel | dict[str, Any]) -> None:
-    """Write ``value`` as indented JSON, atomically."""
-    text = value.model_dump_json(indent=2) if isinstance(value, BaseModel) else json.dumps(value, indent=2)
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+def _json_object(file: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is damaged ({error}): restore it, or compute the run again") from error
+    if not isinstance(stored, dict):
+        raise InputError(f"{file} holds no JSON object: restore it, or compute the run again")
+    return stored
 
 
 class Run:
@@ -169,7 +183,7 @@ class Run:
 
     @cached_property
     def config(self) -> RunConfig:
-        return RunConfig.model_validate_json((self.path / "config.json").read_text(encoding="utf-8"))
+        return read_config(self.path)
 
     @property
     def status(self) -> RunStatus:
@@ -182,12 +196,25 @@ class Run:
             raise InputError(f"{self.path / 'status.json'} is not a run status: {error}") from error
 
     @property
+    def fault(self) -> str | None:
+        """Why the run cannot be read, for people; ``None`` where nothing hinders it. The scores are not opened."""
+        try:
+            _ = self.config, self.status
+            if self.complete:
+                _ = self.fingerprint, self.classes, self.modality
+        except (InputError, OSError) as error:
+            return str(error)
+        except (KeyError, TypeError) as error:
+            return f"{self.path / 'provenance.json'} lacks {error}: restore it, or compute the run again"
+        return None
+
+    @property
     def complete(self) -> bool:
         return (self.path / "scores.parquet").is_file()
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        return json.loads((self.path / "provenance.json").read_text(encoding="utf-8"))
+        return _json_object(self.path / "provenance.json")
 
     @property
     def fingerprint(self) -> str:
@@ -253,7 +280,13 @@ class RunStore:
         ]
 
     def runs(self) -> list[Run]:
-        return [Run(self.folder / name) for name in self.names()]
+        """The runs that can be read, newest first; one damaged folder hides no other."""
+        return [run for run in map(Run, map(self.folder.joinpath, self.names())) if run.fault is None]
+
+    def unreadable(self) -> dict[str, str]:
+        """Why each of the other runs cannot be read, by its name."""
+        faults = {name: Run(self.folder / name).fault for name in self.names()}
+        return {name: fault for name, fault in faults.items() if fault is not None}
 
     def path(self, name: str) -> Path:
         """The folder of a run called ``name``; raises ``InputError`` for a name that is not a plain file name."""
@@ -264,9 +297,13 @@ class RunStore:
         return self.folder / name
 
     def open(self, name: str) -> Run:
-        """The stored run called ``name``; raises ``InputError`` and lists what there is when it does not exist."""
+        """The stored run called ``name``; raises ``InputError`` and lists what there is when it does not exist,
+        or says why it cannot be read."""
         path = self.path(name)
         if not (path / "config.json").is_file():
             known = ", ".join(self.names()[:10]) or "none yet: `lsi compute digits` makes one"
             raise InputError(f"there is no run {name!r} in {self.folder}. Runs: {known}")
-        return Run(path)
+        run = Run(path)
+        if run.fault is not None:
+            raise InputError(run.fault)
+        return run

@@ -18,9 +18,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.files import replacing, write_json
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.sources import features_of
-from lsi_engine.runs.store import Run, replacing, write_json
+from lsi_engine.runs.store import Run
 
 REPEATS, HELD_OUT, MOST_ROWS = 3, 0.2, 20_000
 CONFIDENCE = 0.95

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 import lsi_engine
-from lsi_engine.agreement.kappa import GIVEN, agreement, confusion, every_pair, pair, raters, to_adjudicate
-from lsi_engine.curation.readings import CANNOT_TELL, Readings, Study
+from lsi_engine.agreement.kappa import CANNOT_TELL, GIVEN, agreement, confusion, every_pair, pair, raters, to_adjudicate
+from lsi_engine.curation.readings import Readings, Study
 from lsi_engine.errors import InputError
 
 IDS = [f"s{i:02}" for i in range(30)]

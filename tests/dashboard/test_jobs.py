@@ -18,7 +18,8 @@ import pytest
 from dashboard import jobs
 from dashboard.run_request import RunRequest
 from lsi_engine.errors import InputError
-from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunStatus, RunStore, write_json
+from lsi_engine.files import write_json
+from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunStatus, RunStore
 
 PATIENCE_SECONDS = 120
 
