@@ -67,8 +67,8 @@ class ProbeSkill:
                 f"{self.frequency_log_loss:.3g} for class frequencies",
             )
         return (
-            f"The probe does not beat guessing ({what} {own}, {guess}): suspicion and suggested labels say little about "
-            "these labels. Use better features, or a larger weight decay."
+            f"The probe does not beat guessing ({own}, {guess}): suspicion and suggested labels say little about these "
+            "labels. Use better features, or a larger weight decay."
         )
 
     def to_dict(self) -> dict[str, Any]:
