@@ -55,17 +55,9 @@ class ProbeSkill:
         if self.knows_something:
             return None
         if self.accuracy <= self.commonest_accuracy:
-            what, own, guess = (
-                "accuracy",
-                f"{self.accuracy:.1%}",
-                f"{self.commonest_accuracy:.1%} for the commonest class",
-            )
+            own, guess = f"accuracy {self.accuracy:.1%}", f"{self.commonest_accuracy:.1%} for the commonest class"
         else:
-            what, own, guess = (
-                "log loss",
-                f"{self.log_loss:.3g}",
-                f"{self.frequency_log_loss:.3g} for class frequencies",
-            )
+            own, guess = f"log loss {self.log_loss:.3g}", f"{self.frequency_log_loss:.3g} for the class frequencies"
         return (
             f"The probe does not beat guessing ({own}, {guess}): suspicion and suggested labels say little about these "
             "labels. Use better features, or a larger weight decay."
