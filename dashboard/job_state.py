@@ -7,10 +7,12 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from lsi_engine.runs.store import Run, RunState, RunStatus, RunStore
+from lsi_engine.errors import InputError
+from lsi_engine.runs.store import Run, RunState, RunStatus, RunStore, read_config
 
 #: A process that has said nothing yet is given this long (seconds) to import its libraries and write a status.
 STARTING_SECONDS = 60.0
@@ -23,8 +25,8 @@ class Job:
     name: str
     path: Path
     status: RunStatus
-    #: What the command was given, when the run was started from the dashboard.
-    arguments: list[str] | None
+    #: What was asked for, when the run was started from the dashboard: of a run that is computed, its configuration.
+    arguments: dict[str, Any] | None
     command: str = "compute"
     #: Its turn has not come yet: it has no process, and nothing is lost with one.
     waiting: bool = False
@@ -72,7 +74,7 @@ def job(path: Path) -> Job:
             status = status.model_copy(update={"state": "failed", "message": _last_words(path)})
     if record is None:
         return Job(path.name, path, status, None)
-    return Job(path.name, path, status, record["arguments"], record.get("command", "compute"), waiting)
+    return Job(path.name, path, status, _arguments(path, record), record.get("command", "compute"), waiting)
 
 
 def jobs(store: RunStore | None = None) -> list[Job]:
@@ -86,7 +88,20 @@ def jobs(store: RunStore | None = None) -> list[Job]:
     return sorted((job(path) for path in marked), key=lambda job: (-job.moment, job.name))
 
 
-def record_of(path: Path) -> dict | None:
+def _arguments(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+    """What was asked for. Earlier versions wrote down a command line; the configuration says the same, once written."""
+    given = record["arguments"]
+    if isinstance(given, dict):
+        return given
+    if record.get("command") == "rescore":
+        return {"run": given[-1], "name": path.name}
+    try:
+        return read_config(path).model_dump(mode="json")
+    except (InputError, OSError):
+        return None
+
+
+def record_of(path: Path) -> dict[str, Any] | None:
     try:
         return json.loads((path / "job.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):

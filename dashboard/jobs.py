@@ -1,8 +1,9 @@
 """Runs as separate processes: started here, then on their own; they outlive the page, the tab and the server.
 
-A job is ``python -m lsi_engine compute …`` (or ``rescore …``). It writes ``status.json`` into its run folder and stops
-when a file ``cancel`` appears there; this module adds ``job.json`` (the command, so that it can be started again) and
-``log.txt`` (everything that the process printed).
+A job is a :mod:`lsi_engine.worker`, which is told what to do by a file, ``request.json``: for a run, its configuration.
+It writes ``status.json`` into its run folder and stops when a file ``cancel`` appears there; this module adds
+``job.json`` (what was asked for and the process, so that it can be started again) and ``log.txt`` (everything that the
+process printed).
 
 Runs wait for each other: one at a time (:func:`at_once`), in the order in which they were asked for. The queue is
 nothing but the run folders whose ``job.json`` names no process yet, so it survives everything. Who starts the next one
@@ -29,7 +30,7 @@ import lsi_engine
 from dashboard.job_state import Job, alive, job, jobs, record_of
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
-from lsi_engine.runs.store import Run, RunStatus, RunStore
+from lsi_engine.runs.store import Run, RunConfig, RunStatus, RunStore
 
 __all__ = [
     "Job",
@@ -42,6 +43,7 @@ __all__ = [
     "start",
     "start_duplicates",
     "start_map",
+    "start_rescore",
     "start_subsets",
 ]
 
@@ -51,15 +53,21 @@ LOOK_SECONDS = 0.5
 ESTIMATE_SECONDS = 60.0
 
 
-def start(arguments: list[str], store: RunStore | None = None, *, command: str = "compute") -> str:
-    """Start ``lsi COMMAND`` with ``arguments``, which must include ``--name NAME``, when its turn comes; returns NAME.
+def start(config: RunConfig, store: RunStore | None = None) -> str:
+    """Compute the run that ``config`` describes when its turn comes; returns its name.
 
-    Rescoring takes seconds, and somebody waits for it: it starts at once. The process gets its own session, so nothing
-    that happens to this one stops it. Raises ``InputError`` when the name is taken by a finished run or by one that is
-    still going or waiting.
+    The process gets its own session, so nothing that happens to this one stops it. Raises ``InputError`` when the name
+    is taken by a finished run or by one that is still going or waiting.
     """
-    store = store or RunStore()
-    name = arguments[arguments.index("--name") + 1]
+    return _start(config.name, "compute", config.model_dump(mode="json"), store or RunStore())
+
+
+def start_rescore(run: str, name: str, store: RunStore | None = None) -> str:
+    """Score ``run`` again as ``name``, decisions applied. It takes seconds, and somebody waits: it starts at once."""
+    return _start(name, "rescore", {"run": run, "name": name}, store or RunStore())
+
+
+def _start(name: str, command: str, arguments: dict[str, Any], store: RunStore) -> str:
     path = store.path(name)
     with _queue(store):
         if (path / "scores.parquet").is_file():
@@ -86,16 +94,15 @@ def at_once() -> int:
     return int(said)
 
 
-def estimate(arguments: list[str], store: RunStore | None = None) -> dict[str, Any]:
-    """What ``lsi compute`` with ``arguments`` would take, as ``--estimate --json`` prints it; nothing is started.
+def estimate(config: RunConfig, store: RunStore | None = None) -> dict[str, Any]:
+    """What ``config`` would take, as ``lsi compute --estimate --json`` prints it; nothing is started.
 
     In a process of its own: measuring needs torch, which the server does without. Raises ``InputError`` with that
     process's last words when it cannot be said.
     """
-    kind, *rest = arguments
     done = subprocess.run(
-        [sys.executable, "-m", "lsi_engine", "compute", kind, "--estimate", "--json", *rest],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-P", "-m", "lsi_engine.worker", "estimate"],
+        input=config.model_dump_json(),
         capture_output=True,
         text=True,
         env=_environment(store or RunStore()),
@@ -119,7 +126,7 @@ def advance(store: RunStore) -> None:
         every = jobs(store)
         going = sum(each.active and not each.waiting and each.command == "compute" for each in every)
         for turn in waiting(store)[: max(0, at_once() - going)]:
-            _spawn(turn.path, turn.command, turn.arguments or [], store)
+            _spawn(turn.path, turn.command, turn.arguments or {}, store)
 
 
 def keep_queue(store: RunStore | None = None) -> None:
@@ -129,7 +136,7 @@ def keep_queue(store: RunStore | None = None) -> None:
         with _held(store.folder / ".keeper") as free:
             pass
         if free:
-            _process(["-m", "dashboard.jobs"], store, subprocess.DEVNULL)
+            _process(["-P", "-m", "dashboard.jobs"], store, subprocess.DEVNULL)
 
 
 def _keep() -> None:
@@ -167,42 +174,41 @@ def _queue(store: RunStore) -> Iterator[None]:
 
 
 def start_map(run: Run, store: RunStore | None = None, *, kind: str = "umap") -> None:
-    """Start ``lsi map`` on a finished run; ``job(run.path / "map")`` says where it stands. Nothing if it is going."""
+    """Lay a finished run out in the plane; ``job(run.path / "map")`` says where it stands. Nothing if it is going."""
     from lsi_engine.runs.projection import map_folder
 
-    folder = map_folder(run)
-    if not (folder.is_dir() and job(folder).active):
-        folder.mkdir(exist_ok=True)
-        _spawn(folder, "map", ["--kind", kind, "--", run.name], store or RunStore())
+    _start_beside(map_folder(run), "map", {"run": run.name, "kind": kind}, store)
 
 
 def start_duplicates(run: Run, store: RunStore | None = None) -> None:
-    """Start ``lsi duplicates`` on a finished run, reporting in its ``duplicates`` folder. Nothing if it is going."""
+    """Look for near-duplicates in a finished run, reporting in its ``duplicates`` folder. Nothing if it is going."""
     from lsi_engine.runs.duplicates import duplicates_folder
 
-    folder = duplicates_folder(run)
-    if not (folder.is_dir() and job(folder).active):
-        folder.mkdir(exist_ok=True)
-        _spawn(folder, "duplicates", ["--", run.name], store or RunStore())
+    _start_beside(duplicates_folder(run), "duplicates", {"run": run.name}, store)
 
 
 def start_subsets(run: Run, store: RunStore | None = None) -> None:
-    """Start ``lsi subsets`` on a finished run, reporting in its ``subsets`` folder. Nothing if it is going."""
+    """Compare subsets of a finished run, reporting in its ``subsets`` folder. Nothing if it is going."""
     from lsi_engine.runs.subsets import subsets_folder
 
-    folder = subsets_folder(run)
-    if not (folder.is_dir() and job(folder).active):
+    _start_beside(subsets_folder(run), "subsets", {"run": run.name}, store)
+
+
+def _start_beside(folder: Path, command: str, arguments: dict[str, Any], store: RunStore | None) -> None:
+    """Start what reports in a ``folder`` of a run, unless it is going; a folder alone says that it never began."""
+    if not ((folder / "status.json").is_file() and job(folder).active):
         folder.mkdir(exist_ok=True)
-        _spawn(folder, "subsets", ["--", run.name], store or RunStore())
+        _spawn(folder, command, arguments, store or RunStore())
 
 
-def _spawn(path: Path, command: str, arguments: list[str], store: RunStore) -> None:
-    """Run ``lsi COMMAND`` on its own; it reports in ``path``."""
+def _spawn(path: Path, command: str, arguments: dict[str, Any], store: RunStore) -> None:
+    """Carry out ``command`` in a process of its own; it reports in ``path``."""
     (path / "cancel").unlink(missing_ok=True)
     now = time.time()
     write_json(path / "status.json", RunStatus(state="queued", started=now, heartbeat=now))
     with (path / "log.txt").open("ab") as log:
-        process = _process(["-m", "lsi_engine", command, *arguments], store, log.fileno())
+        write_json(path / "request.json", {"command": command, "arguments": arguments})
+        process = _process(["-P", "-m", "lsi_engine.worker", str(path / "request.json")], store, log.fileno())
     write_json(path / "job.json", {"command": command, "arguments": arguments, "pid": process.pid, "started": now})
 
 
@@ -251,12 +257,12 @@ def cancel(name: str, store: RunStore | None = None) -> None:
 
 
 def resume(name: str, store: RunStore | None = None) -> None:
-    """Start a stopped run again with the same arguments; finished stages are not repeated."""
+    """Start a stopped run again as it was asked for; finished stages are not repeated."""
     store = store or RunStore()
     stopped = job(store.path(name))
     if stopped.arguments is None:
         raise InputError(f"run {name!r} was started in a terminal: repeat that command to resume it")
-    start(stopped.arguments, store, command=stopped.command)
+    _start(name, stopped.command, stopped.arguments, store)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,24 @@
-"""What a person fills in to start a run: checked before anything starts, then turned into ``lsi compute`` arguments."""
+"""What a person fills in to start a run: checked before anything starts, then turned into a run's configuration."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lsi_engine.cli.compute import plan
+from pydantic import ValidationError
+
 from lsi_engine.errors import InputError
-from lsi_engine.runs.checks import check_config
-from lsi_engine.runs.store import RunStore
+from lsi_engine.features.choice import image_extractor, pair_extractor, text_extractor
+from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.samples.archives import unpacked
+from lsi_engine.samples.class_names import read_class_names
 from lsi_engine.samples.corruption import CORRUPTIONS
 from lsi_engine.samples.tables.rows import ENDINGS, ending
+from lsi_engine.settings import READ
 
 Kind = Literal[
     "images", "pneumonia", "cifar10", "cifar100", "imagenette", "imagewoof", "dicom", "features", "digits",
@@ -47,6 +52,27 @@ SPLITS: dict[Kind, tuple[str, ...]] = {
 }
 
 
+#: What opens each kind; see :func:`lsi_engine.samples.open_source`.
+SOURCES: dict[Kind, str] = {
+    "images": "image_folder",
+    "pneumonia": "pneumonia",
+    "cifar10": "cifar10",
+    "cifar100": "cifar100",
+    "imagenette": "wordnet_folder",
+    "imagewoof": "wordnet_folder",
+    "dicom": "dicom_folder",
+    "features": "feature_file",
+    "digits": "digits",
+    "texts": "texts",
+    "demo-texts": "demo_texts",
+    "table": "table",
+    "breast-cancer": "breast_cancer",
+    "pairs": "image_text_pairs",
+}
+#: The contrastive probe of pairs: its shared space, and a loss that has an optimum to start from.
+PAIRS = {"dimension": 16, "temperature": 1.0, "similarity": "dot", "start": "optimum"}
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """The form's fields as typed; empty strings are fields left empty."""
@@ -70,20 +96,9 @@ class RunRequest:
     class_names: str = ""
     captions: str = "all"
     instances: str = ""
-    method: str = "closed_form"
-    hessian: str = "diag"
-    weight_decay: float = 0.01
-    feature_scaling: str = "standardize"
-    prior_precision: str = "weight_decay"
-    hidden: int = 0
-    learning_rate: float | None = None
-    epochs: int = 1000
-    seeds: int = 1
-    score_epochs: str = ""
-    rows: str = ""
-    groups: str = "none"
-    device: str = ""
     corruptions: tuple[dict[str, Any], ...] = ()
+    #: How it is scored, by the names of :class:`lsi_engine.settings.ScoreSettings`, as typed.
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def problems(self, store: RunStore, *, named: bool = True) -> list[str]:
         """What is wrong with the request, one sentence each, naming the field; empty when it can start.
@@ -97,11 +112,13 @@ class RunRequest:
     def _setting_problems(self) -> list[str]:
         """What the engine says of the settings before it sees any data."""
         try:
-            for config in plan(self.arguments()):
-                check_config(config)
+            self.config().check()
         except InputError as error:
             said = str(error)
             return [said[:1].upper() + said[1:] + ("" if said.endswith(".") else ".")]
+        except ValidationError as error:
+            first = error.errors()[0]
+            return [f"{first['loc'][0]} is {first['input']!r}: {first['msg']}."]
         return []
 
     def _path_problems(self) -> list[str]:
@@ -192,84 +209,76 @@ class RunRequest:
             return [f"Name: there is a finished run called {self.name.strip()!r}; choose another."]
         return []
 
-    def arguments(self) -> list[str]:
-        """The arguments of ``lsi compute``; paths made absolute."""
-        options = {
-            "--name": self.name.strip() or "unnamed",
-            "--hessian": self.hessian,
-            "--weight-decay": repr(self.weight_decay),
-            "--feature-scaling": self.feature_scaling,
-            **self._method_options(),
-        }
+    def config(self) -> RunConfig:
+        """The run that is asked for; paths made absolute. Raises ``InputError`` for what cannot be read as meant."""
+        settings = {name: _read(name, value) for name, value in self.settings.items()}
+        pairs = {"pairs": PAIRS, "method": "retrain"} if self.kind == "pairs" else {}
+        return RunConfig(
+            name=self.name.strip() or "unnamed",
+            source=self._source(),
+            extractor=self._extractor(),
+            corruption=list(self.corruptions),
+            **settings | pairs,
+        )
+
+    def _source(self) -> dict[str, Any]:
+        kind, given = SOURCES[self.kind], dict[str, Any]()
         if self.kind in SPLITS:
-            options["--split"] = self.split or SPLITS[self.kind][0]
-        options |= self._text_options()
-        if self.kind not in WITH_FEATURES | TEXTS:
-            weights = self.weights.strip() or "default"
-            options["--backbone"] = self.backbone
-            options["--weights"] = weights if weights == "default" else str(_resolved(weights))
-            patterns = {
-                "--label-pattern": self.label_pattern,
-                "--label-default": self.label_default,
-                "--group-pattern": self.group_pattern,
-                "--label-field": self.label_field.strip(),
-                "--labels-csv": str(_resolved(self.labels_csv)) if self.labels_csv.strip() else "",
+            given["split"] = self.split or SPLITS[self.kind][0]
+            if self.kind.startswith("cifar") and given["split"] == "train":
+                del given["split"]  # the only one where none is named
+        elif self.kind == "texts":
+            given["split"] = self.split.strip()
+        if self.kind in ("images", "dicom"):
+            given |= {
+                "label_pattern": self.label_pattern,
+                "label_default": self.label_default,
+                "group_pattern": self.group_pattern,
+                "label_field": self.label_field.strip(),
+                "labels_csv": _path(self.labels_csv),
             }
-            options |= {name: value for name, value in patterns.items() if value}
-        # `--name=value` keeps a value that begins with a dash from being read as an option.
-        given = [part for name, value in options.items() for part in _option(name, value)]
-        for step in self.corruptions:
-            given += ["--corrupt", json.dumps(step)]
-        return [self.kind, *given, *([] if self.kind in BUNDLED else ["--", str(_resolved(self.path))])]
-
-    def _method_options(self) -> dict[str, str]:
-        """Options of the method that are not at their defaults, so that a stored command reads well."""
-        options = {
-            "--prior-precision": self.prior_precision.strip().removeprefix("weight_decay"),
-            "--device": self.device.strip(),
-            "--rows": _share(self.rows.strip()),
-            "--epochs": "" if self.epochs == 1000 else str(self.epochs),
-            "--seeds": "" if self.seeds == 1 else str(self.seeds),
-            "--learning-rate": "" if self.learning_rate is None else repr(self.learning_rate),
-        }
-        if self.kind != "pairs":
-            options |= {
-                "--method": self.method.removeprefix("closed_form"),
-                "--hidden": str(self.hidden) if self.hidden else "",
-                "--score-epochs": self.score_epochs.strip(),
-                "--groups": self.groups.removeprefix("none"),
-            }
-        return {name: value for name, value in options.items() if value}
-
-    def _text_options(self) -> dict[str, str]:
-        """Options of texts, tables, pairs and feature files that are filled in."""
-        options = {}
-        if self.kind == "features":
-            options = {"--class-names": self.class_names.strip()}
-            options["--images"] = str(_resolved(self.images)) if self.images.strip() else ""
-        if self.kind in TEXTS:
-            options = {"--encoder": self.encoder.strip() or "tfidf", "--pooling": self.pooling}
-        if self.kind == "texts":
-            options |= {"--text-column": self.text_column.strip(), "--split": self.split.strip()}
-        if self.kind == "pairs":
-            options = {"--encoder": self.encoder.strip() or "minilm", "--pooling": self.pooling}
-            options |= {"--images": str(_resolved(self.images)), "--captions": self.captions}
-            options["--instances"] = str(_resolved(self.instances)) if self.instances.strip() else ""
         if self.kind in ("texts", "table"):
-            options["--label-column"] = self.label_column.strip()
-        return {name: value for name, value in options.items() if value}
+            given |= {"text_column": self.text_column.strip() if self.kind == "texts" else ""}
+            given |= {"label_column": self.label_column.strip()}
+        if self.kind == "features":
+            given["class_names"] = read_class_names(self.class_names) if self.class_names.strip() else ""
+            given["images"] = _path(self.images)
+        if self.kind == "pairs":
+            given |= {"root": _path(self.images), "captions": self.captions, "instances": _path(self.instances)}
+        source = {"kind": kind} | {name: value for name, value in given.items() if value}
+        if self.kind in BUNDLED:
+            return source
+        place = _resolved(self.path)
+        if self.kind in ("cifar10", "cifar100"):
+            place = unpacked(place, self.kind)
+        named = "path" if self.kind in ("texts", "table", "features", "pairs") else "root"
+        return source | {named: str(place)}
+
+    def _extractor(self) -> dict[str, Any] | None:
+        if self.kind in WITH_FEATURES:
+            return None
+        if self.kind in TEXTS:
+            return text_extractor(self.encoder.strip() or "tfidf", self.pooling)
+        image = image_extractor(self.backbone, self.weights.strip() or "default")
+        if self.kind == "pairs":
+            return pair_extractor(image, text_extractor(self.encoder.strip() or "minilm", self.pooling))
+        return image
 
 
-def _option(name: str, value: str) -> list[str]:
-    return [f"{name}={value}"] if value.startswith("-") else [name, value]
-
-
-def _share(text: str) -> str:
-    """``5 %`` as the share ``0.05`` that the command line reads; anything else as it is."""
+def _read(name: str, typed: Any) -> Any:
+    """What was typed into the field of a setting, as that setting."""
+    if name not in READ:
+        return typed
     try:
-        return repr(float(text.removesuffix("%")) / 100) if text.endswith("%") else text
-    except ValueError:
-        return text
+        return READ[name](typed.strip() if isinstance(typed, str) else typed)
+    except InputError as error:
+        extra = RunConfig.options()[name].json_schema_extra
+        assert isinstance(extra, dict)
+        raise InputError(f"{extra['label']}: {error}") from None
+
+
+def _path(text: str) -> str:
+    return str(_resolved(text)) if text.strip() else ""
 
 
 def _resolved(text: str) -> Path:

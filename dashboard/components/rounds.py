@@ -48,7 +48,7 @@ def button(data: RunData) -> None:
 
 def _start(data: RunData, name: str) -> None:
     try:
-        jobs.start(["--name", name, "--", data.run.name], command="rescore")
+        jobs.start_rescore(data.run.name, name)
     except InputError as error:
         st.toast(words.markdown(str(error)), icon=":material/warning:")
     else:
@@ -59,7 +59,7 @@ def _begun(data: RunData) -> jobs.Job | None:
     """The next round of this run where somebody has started it, in this tab or elsewhere, and it is not finished."""
     store = RunStore()
     found = jobs.job(store.path(next_name(data.run, store)))
-    started = found.command == "rescore" and found.arguments is not None and found.arguments[-1] == data.run.name
+    started = found.command == "rescore" and (found.arguments or {}).get("run") == data.run.name
     return found if started else None
 
 

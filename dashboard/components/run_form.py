@@ -27,7 +27,7 @@ def start_card() -> None:
             fields["name"] = st.text_input("Name of the run", placeholder="letters, digits, . _ -")
             fields["corruptions"] = corruption_fields(chosen)
             with st.expander("More settings"):
-                fields |= setting_fields(kind, method)
+                fields["settings"] = setting_fields(kind, method)
             with st.container(horizontal=True):
                 start = st.form_submit_button("Start", type="primary")
                 ask = st.form_submit_button("What will it take?", help="Time and memory by method; nothing is started")
@@ -44,7 +44,7 @@ def _submit(request: RunRequest) -> None:
     problems = request.problems(RunStore())
     if not problems:
         try:
-            jobs.start(request.arguments())
+            jobs.start(request.config())
         except InputError as error:
             problems = [str(error)]
         else:
@@ -57,7 +57,7 @@ def _ask(request: RunRequest) -> None:
     if not problems:
         try:
             with st.spinner("Counting the data and measuring this machine …"):
-                found = jobs.estimate(request.arguments())
+                found = jobs.estimate(request.config())
         except InputError as error:
             problems = [str(error)]
         else:

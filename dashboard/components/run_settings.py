@@ -1,12 +1,17 @@
-"""How a run scores, on the form that starts it: the method, and behind one expander what has a good default."""
+"""How a run scores, on the form that starts it: the method, and behind one expander what has a good default.
+
+Fields, labels, choices and help are those of :class:`lsi_engine.runs.store.RunConfig`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
+from pydantic.fields import FieldInfo
 
 from dashboard.run_request import Kind
+from lsi_engine.runs.store import RunConfig
 
 METHODS = {"closed_form": "Closed form", "retrain": "Retraining", "trajectory": "Trajectory"}
 _METHOD_HELP = (
@@ -19,6 +24,16 @@ GROUPS = {
     "group": "the data's groups (patients, sources)",
     "near_duplicates": "near-duplicates",
 }
+#: Fields that a text says, and what stands there before anybody writes.
+_TEXTS = {
+    "prior_precision": "weight_decay",
+    "left_out": "all; or 200, 5 %, 0:50",
+    "score_epochs": "10,100",
+    "device": "cpu",
+}
+#: What pairs are scored with unless told otherwise, and the fields they do not have.
+_OF_PAIRS = {"weight_decay": 0.3, "learning_rate": 0.005, "feature_scaling": "unit"}
+_NOT_OF_PAIRS = {"probe", "groups", "momentum", "score_epochs", "loo_prior", "precision", "tolerance"}
 
 
 def method_choice(kind: Kind) -> str:
@@ -38,76 +53,55 @@ def method_choice(kind: Kind) -> str:
 
 
 def setting_fields(kind: Kind, method: str) -> dict[str, Any]:
-    """The fields of one method, and what is filled in."""
-    pairs = kind == "pairs"
-    fields: dict[str, Any] = {"method": method}
-    left, right = st.columns(2)
-    with left:
-        structures = ["diag", "full"] if pairs else ["diag", "full", "kron", "auto"]
-        if method != "closed_form" and not pairs:
-            structures.remove("auto")
-        fields["hessian"] = st.selectbox(
-            "Hessian",
-            structures,
-            help="Of the posterior. `diag`: the paper's default. `full`: the exact one. `kron`: factored, for many "
-            "classes. `auto`: full where it fits in memory",
-        )
-    with right:
-        usual = 0.3 if pairs else 0.01
-        decay = st.number_input("Weight decay", value=usual, min_value=0.0, format="%g", step=usual / 10)
-        fields["weight_decay"] = float(decay)
-    with left:
-        fields["feature_scaling"] = st.selectbox(
-            "Feature scaling",
-            ["unit", "none"] if pairs else ["standardize", "none"],
-            help="Changes LSI; recorded with the run",
-        )
-    with right:
-        fields["prior_precision"] = st.text_input(
-            "Prior precision",
-            value="weight_decay",
-            help="δ of the posterior: `weight_decay` for N·wd, what was trained; or a number (the paper's code: 1.0)",
-        )
-    if method != "closed_form":
-        fields |= _training_fields(kind, method)
-    if not pairs:
-        fields["groups"] = st.selectbox(
-            "Also leave out whole",
-            list(GROUPS),
-            format_func=lambda name: GROUPS[name],
-            help="By the closed form, whatever the method: two identical mislabelled samples vouch for each other",
-        )
-    fields["device"] = st.text_input("Device", placeholder="cpu", help="Of torch, such as `cuda`")
-    return fields
+    """The fields of one method, and what is filled in, by the configuration's names."""
+    given: dict[str, Any] = {"method": method}
+    columns = st.columns(2)
+    options = {name: field for name, field in RunConfig.options().items() if _offered(name, field, kind, method)}
+    for number, (name, field) in enumerate(options.items()):
+        with columns[number % 2]:
+            given[name] = _field(name, field, kind, method)
+    return given
 
 
-def _training_fields(kind: Kind, method: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    left, right = st.columns(2)
-    with left:
-        fields["epochs"] = int(st.number_input("Epochs", value=1000, min_value=1, step=100, help="Full-batch steps"))
-        rate = 0.005 if kind == "pairs" else 0.04
-        fields["learning_rate"] = float(
-            st.number_input("Learning rate", value=rate, min_value=0.0, format="%g", step=rate / 4)
+def _offered(name: str, field: FieldInfo, kind: Kind, method: str) -> bool:
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    methods = extra["methods"]
+    assert isinstance(methods, list)
+    if name == "method" or (name == "left_out" and method == "closed_form"):
+        return False
+    return method in methods and not (kind == "pairs" and name in _NOT_OF_PAIRS)
+
+
+def _field(name: str, field: FieldInfo, kind: Kind, method: str) -> Any:
+    """The widget of one field."""
+    assert isinstance(field.json_schema_extra, dict)
+    label, help = str(field.json_schema_extra["label"]), field.description
+    default = _OF_PAIRS.get(name, field.default) if kind == "pairs" else field.default
+    if name in _TEXTS:
+        filled = str(default) if name == "prior_precision" else ""
+        return st.text_input(label, value=filled, placeholder=_TEXTS[name], help=help)
+    if get_origin(field.annotation) is Literal:
+        choices = [choice for choice in get_args(field.annotation) if _possible(name, choice, kind, method)]
+        return st.selectbox(
+            label,
+            choices,
+            index=choices.index(default),
+            format_func=lambda choice: GROUPS[choice] if name == "groups" else choice,
+            help=help,
         )
-    with right:
-        fields["seeds"] = int(
-            st.number_input(
-                "Seeds", value=1, min_value=1, step=1, help="Full sets of trainings; their agreement is shown"
-            )
-        )
-        fields["rows"] = st.text_input(
-            "Leave out",
-            placeholder="all; or 200, 5 %, 0:50",
-            help="So many, or such a share, drawn at random; or rows FIRST:END. Only these get a score",
-        )
-    if method == "retrain" and kind != "pairs":
-        with left:
-            fields["hidden"] = int(
-                st.number_input("Hidden units", value=0, min_value=0, step=8, help="0: a linear probe; the paper: 32")
-            )
-        with right:
-            fields["score_epochs"] = st.text_input(
-                "Score at epochs", placeholder="10,100", help="How the order settles; in the same pass"
-            )
-    return fields
+    if isinstance(default, float):
+        return float(st.number_input(label, value=default, min_value=0.0, format="%g", step=default / 4, help=help))
+    whole = default if isinstance(default, int) else 0
+    step = 100 if whole >= 1000 else 8 if name == "probe" else 1
+    return int(st.number_input(label, value=whole, min_value=min(whole, 1), step=step, help=help))
+
+
+def _possible(name: str, choice: str, kind: Kind, method: str) -> bool:
+    if name == "hessian" and kind == "pairs":
+        return choice in ("diag", "full")
+    if name == "hessian":
+        return choice != "auto" or method == "closed_form"
+    if name == "feature_scaling":
+        return choice != ("standardize" if kind == "pairs" else "unit")
+    return True

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from lsi_engine.cli import (
     compare,
@@ -24,8 +22,8 @@ from lsi_engine.cli import (
     subsets,
     text_sources,
 )
-from lsi_engine.cli.console import Json, RunName, notes, out, print_json
-from lsi_engine.errors import Cancelled, InputError, LsiError
+from lsi_engine.cli.console import Json, RunName, notes, or_a_sentence, out, print_json
+from lsi_engine.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -111,21 +109,4 @@ def doctor(as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command line; a problem the user can mend is one line on standard error and exit code 1."""
-    try:
-        app()
-    except Cancelled as error:
-        notes.print(f"cancelled: {error}", markup=False)
-        sys.exit(130)
-    except LsiError as error:
-        notes.print(f"error: {error}", markup=False)
-        sys.exit(1)
-    except ValidationError as error:
-        for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"])
-            notes.print(f"error: {where} is {problem['input']!r}: {problem['msg']}", markup=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        notes.print("interrupted; what was finished is kept, and the same command resumes")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+    or_a_sentence(app)

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from lsi_engine.cli.corruptions import asked_for, show_sweep
 from lsi_engine.cli.execution import carry_out, planning, show_estimate
-from lsi_engine.cli.settings import Settings, chosen_rows, prior_precision, takes_settings, whole_numbers
+from lsi_engine.cli.settings import Settings, takes_settings
 from lsi_engine.errors import InputError
+from lsi_engine.features.choice import image_extractor
+from lsi_engine.samples.class_names import read_class_names
 
 if TYPE_CHECKING:
     from lsi_engine.runs.store import RunConfig
@@ -41,7 +43,7 @@ def compute_digits(
     image_size: ImageSize = None,
 ) -> None:
     """Score the 1 797 handwritten digits that come with scikit-learn."""
-    extractor = None if backbone is None else extractor_settings(backbone, weights, image_size)
+    extractor = None if backbone is None else image_extractor(backbone, weights, image_size)
     compute_source({"kind": "digits"}, extractor, "digits", settings)
 
 
@@ -73,7 +75,7 @@ def compute_images(
     }
     source = {"kind": "image_folder", "root": str(folder.resolve())}
     source |= {key: value for key, value in given.items() if value is not None}
-    compute_source(source, extractor_settings(backbone, weights, image_size), folder.resolve().name, settings)
+    compute_source(source, image_extractor(backbone, weights, image_size), folder.resolve().name, settings)
 
 
 @app.command("features")
@@ -103,32 +105,9 @@ def compute_features(
 ) -> None:
     """Score features that you have already computed; with pictures, if you have them, to look at."""
     source: dict[str, Any] = {"kind": "feature_file", "path": str(file.resolve())}
-    source |= {"class_names": _class_names(class_names)} if class_names.strip() else {}
+    source |= {"class_names": read_class_names(class_names)} if class_names.strip() else {}
     source |= {} if images is None else {"images": str(images.resolve())}
     compute_source(source, None, file.stem, settings)
-
-
-def _class_names(given: str) -> list[str]:
-    file = Path(given.strip())
-    try:
-        names = file.read_text(encoding="utf-8").splitlines() if file.is_file() else given.split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the class names in {file} cannot be read: {error}") from error
-    names = [name.strip() for name in names]
-    while names and not names[-1]:
-        names.pop()
-    for number, name in enumerate(names):
-        if not name or name in names[:number]:
-            raise InputError(f"class names: number {number} is {name!r}; each class needs a name of its own")
-    return names
-
-
-def extractor_settings(backbone: str, weights: str, image_size: int | None) -> dict[str, Any]:
-    size = {} if image_size is None else {"image_size": image_size}
-    if backbone == "pixels":
-        return {"kind": "pixels", **size}
-    local = weights if weights == "default" else str(Path(weights).resolve())
-    return {"kind": "torchvision", "backbone": backbone, "weights": local, **size}
 
 
 def compute_source(
@@ -136,26 +115,9 @@ def compute_source(
 ) -> None:
     from lsi_engine.runs.store import RunConfig
 
-    config = RunConfig(
-        name=settings.name or plain(default_name),
-        source=source,
-        extractor=extractor,
-        feature_scaling=settings.feature_scaling.value,
-        weight_decay=settings.weight_decay,
-        hessian=settings.hessian.value,
-        prior_precision=prior_precision(settings.prior_precision),
-        method=settings.method.value,
-        probe=settings.hidden or "linear",
-        learning_rate=settings.learning_rate,
-        momentum=settings.momentum,
-        epochs=settings.epochs,
-        seeds=settings.seeds,
-        score_epochs=whole_numbers("--score-epochs", settings.score_epochs, ","),
-        left_out=chosen_rows(settings.rows),
-        groups=settings.groups.value,
-        device=settings.device,
-    )
-    variants = asked_for(settings.flip_labels, settings.seed, settings.corrupt or [], settings.sweep)
+    name = settings.name or plain(default_name)
+    config = RunConfig(name=name, source=source, extractor=extractor, **settings.scoring)
+    variants = asked_for(settings.flip_labels, settings.seed, settings.corrupt, settings.sweep)
     for ending, steps in variants:
         variant = config.model_copy(update={"name": config.name + ending, "corruption": steps})
         if settings.estimate:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,6 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from lsi_engine.errors import Cancelled, LsiError
 
 out = Console(highlight=False, soft_wrap=True)
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -40,6 +45,28 @@ STAGES = {
 QUIET_SECONDS = 2.0
 #: Between two lines where standard error is a file (seconds).
 LOG_SECONDS = 10.0
+
+
+def or_a_sentence(action: Callable[[], object]) -> None:
+    """Carry ``action`` out; a problem the user can mend is one line on standard error and exit code 1."""
+    try:
+        action()
+    except Cancelled as error:
+        notes.print(f"cancelled: {error}", markup=False)
+        sys.exit(130)
+    except LsiError as error:
+        notes.print(f"error: {error}", markup=False)
+        sys.exit(1)
+    except ValidationError as error:
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            notes.print(f"error: {where} is {problem['input']!r}: {problem['msg']}", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        notes.print("interrupted; what was finished is kept, and the same command resumes")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
 
 
 def print_json(value: Any) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from lsi_engine.cli.compute import Backbone, ImageSize, Weights, compute_source, extractor_settings
+from lsi_engine.cli.compute import Backbone, ImageSize, Weights, compute_source
 from lsi_engine.cli.console import Bars
 from lsi_engine.cli.settings import Settings, takes_settings
+from lsi_engine.features.choice import image_extractor
 
 
 class Part(StrEnum):
@@ -47,15 +48,13 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch it into DIR fi
 def _dataset_folder(folder: Path | None, archive: str, download: bool) -> str:
     """The absolute folder of a published dataset, fetched when asked to."""
     from lsi_engine.runs.store import cache_folder
-    from lsi_engine.samples.archives import ARCHIVES, fetch
+    from lsi_engine.samples.archives import ARCHIVES, fetch, unpacked
 
     place = (folder or cache_folder() / "datasets").expanduser().resolve()
     if download:
         with Bars() as progress:
             return str(fetch(ARCHIVES[archive], place, progress=progress))
-    # What was fetched there earlier is meant, and no other archive beside it.
-    unpacked = place / ARCHIVES[archive].folder
-    return str(unpacked if unpacked.is_dir() else place)
+    return str(unpacked(place, archive))
 
 
 def _split(split: str) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def compute_cifar10(
     """Score CIFAR-10 from its original python batches, in their original order."""
     source = {"kind": "cifar10", "root": _dataset_folder(folder, "cifar10", download), **_split(split.value)}
     name = "cifar10" if split is Part.train else "cifar10-test"
-    compute_source(source, extractor_settings(backbone, weights, image_size), name, settings)
+    compute_source(source, image_extractor(backbone, weights, image_size), name, settings)
 
 
 @takes_settings
@@ -91,7 +90,7 @@ def compute_cifar100(
     """Score CIFAR-100 (fine labels) from its original python files, in their original order."""
     source = {"kind": "cifar100", "root": _dataset_folder(folder, "cifar100", download), **_split(split.value)}
     name = "cifar100" if split is Part.train else "cifar100-test"
-    compute_source(source, extractor_settings(backbone, weights, image_size), name, settings)
+    compute_source(source, image_extractor(backbone, weights, image_size), name, settings)
 
 
 @takes_settings
@@ -108,7 +107,7 @@ def compute_imagenette(
     """Score Imagenette, Imagewoof or any DIR/train/WORDNET-ID; known ids are shown as class names."""
     root = _dataset_folder(folder, f"imagenette-{size.value}", download)
     source = {"kind": "wordnet_folder", "root": root, "split": split.value}
-    compute_source(source, extractor_settings(backbone, weights, image_size), Path(root).name, settings)
+    compute_source(source, image_extractor(backbone, weights, image_size), Path(root).name, settings)
 
 
 @takes_settings
@@ -122,7 +121,7 @@ def compute_imagewoof(
 ) -> None:
     """Score Imagewoof from its folder, the classes under their breeds' names."""
     source = {"kind": "wordnet_folder", "root": str(folder.resolve()), "split": split.value}
-    compute_source(source, extractor_settings(backbone, weights, image_size), "imagewoof", settings)
+    compute_source(source, image_extractor(backbone, weights, image_size), "imagewoof", settings)
 
 
 @takes_settings
@@ -137,7 +136,7 @@ def compute_pneumonia(
     """Score the pediatric chest x-rays as published: normal, bacterial, viral, grouped by patient."""
     source = {"kind": "pneumonia", "root": str(folder.resolve()), "split": split.value}
     name = "pneumonia" if split is FilmPart.train else f"pneumonia-{split.value}"
-    compute_source(source, extractor_settings(backbone, weights, image_size), name, settings)
+    compute_source(source, image_extractor(backbone, weights, image_size), name, settings)
 
 
 @takes_settings
@@ -158,7 +157,7 @@ def compute_dicom(
     given = {"labels_csv": str(labels_csv.resolve()) if labels_csv else None, "label_field": label_field}
     source = {"kind": "dicom_folder", "root": str(folder.resolve())}
     source |= {key: value for key, value in given.items() if value is not None}
-    compute_source(source, extractor_settings(backbone, weights, image_size), folder.resolve().name, settings)
+    compute_source(source, image_extractor(backbone, weights, image_size), folder.resolve().name, settings)
 
 
 COMMANDS = {

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from lsi_engine.cli.compute import Backbone, ImageSize, Weights, extractor_settings, plain
-from lsi_engine.cli.console import Json
+from lsi_engine.cli.compute import Backbone, ImageSize, Weights, plain
 from lsi_engine.cli.corruptions import asked_for
 from lsi_engine.cli.execution import carry_out, show_estimate
-from lsi_engine.cli.settings import EstimateOnly, chosen_rows, prior_precision
-from lsi_engine.cli.text_sources import Pooling, encoder_settings
+from lsi_engine.cli.settings import Settings, takes_settings
+from lsi_engine.cli.text_sources import Pooling
+from lsi_engine.features.choice import image_extractor, pair_extractor, text_extractor
 
 
 class Captions(StrEnum):
@@ -26,19 +26,18 @@ class Similarity(StrEnum):
     cosine = "cosine"
 
 
-class PairHessian(StrEnum):
-    diag = "diag"
-    full = "full"
-
-
-class PairScaling(StrEnum):
-    unit = "unit"
-    none = "none"
-
-
+@takes_settings(
+    defaults={"method": "retrain", "weight_decay": 0.3, "learning_rate": 0.005, "feature_scaling": "unit"},
+    choices={"hessian": ("diag", "full"), "feature_scaling": ("unit", "none")},
+    without=(
+        *("method", "momentum", "probe", "loo_prior", "score_epochs", "groups", "precision", "tolerance"),
+        *("flip_labels", "sweep"),
+    ),
+)
 def compute_pairs(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV of file,caption, or COCO's captions_*.json.")],
     images: Annotated[Path, typer.Option(help="Folder that the file names are relative to.")],
+    settings: Settings,
     backbone: Backbone = "resnet18",
     weights: Weights = "default",
     image_size: ImageSize = None,
@@ -58,30 +57,7 @@ def compute_pairs(
     similarity: Annotated[
         Similarity, typer.Option(help="'dot' has an optimum; 'cosine' is trained from initial weights.")
     ] = Similarity.dot,
-    weight_decay: Annotated[float, typer.Option(help="wd in mean loss + wd/2·‖θ‖².")] = 0.3,
-    learning_rate: Annotated[float, typer.Option(help="Of full-batch Nesterov descent.")] = 0.005,
-    epochs: Annotated[int, typer.Option(help="Epochs of every training.")] = 1000,
-    seeds: Annotated[int, typer.Option(help="Full sets of trainings; 'dot' does not depend on the seed.")] = 1,
-    hessian: Annotated[PairHessian, typer.Option(help="Structure of the posterior's precision.")] = PairHessian.diag,
-    feature_scaling: Annotated[
-        PairScaling, typer.Option(help="'unit': each row of features divided by its root mean square.")
-    ] = PairScaling.unit,
-    prior: Annotated[str, typer.Option("--prior-precision", help="δ: 'weight_decay' (N·wd) or a number.")] = (
-        "weight_decay"
-    ),
-    device: Annotated[str | None, typer.Option(help="torch device, such as cuda; the CPU when not given.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run; made from the file when not given.")] = None,
     swap_captions: Annotated[float, typer.Option(help="Share of the captions to swap on purpose.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the swaps.")] = 0,
-    corrupt: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND:key=value,…", help="Damage on purpose; `lsi corruptions` lists the kinds."),
-    ] = None,
-    rows: Annotated[
-        str, typer.Option(metavar="FIRST:END|NUMBER|SHARE", help="Leave out these pairs only, as for images.")
-    ] = "",
-    estimate: EstimateOnly = False,
-    as_json: Json = False,
 ) -> None:
     """Score pairs of images and captions: each is really left out of two contrastive heads and they are trained on."""
     from lsi_engine.runs.store import RunConfig
@@ -94,35 +70,25 @@ def compute_pairs(
     }
     source = {"kind": "image_text_pairs", "path": str(file.resolve()), "root": str(images.resolve())}
     source |= {"captions": captions.value} | {key: value for key, value in optional.items() if value is not None}
-    ((_, asked),) = asked_for(0.0, seed, corrupt or [], None)
-    swaps = {"kind": "swap_captions", "rate": swap_captions, "seed": seed}
+    ((_, asked),) = asked_for(0.0, settings.seed, settings.corrupt, None)
+    swaps = {"kind": "swap_captions", "rate": swap_captions, "seed": settings.seed}
     config = RunConfig(
-        name=name or plain(file.name.split(".")[0]),
+        name=settings.name or plain(file.name.split(".")[0]),
         source=source,
-        extractor={
-            "kind": "pair",
-            "image": extractor_settings(backbone, weights, image_size),
-            "text": encoder_settings(encoder, pooling, None),
-        },
+        extractor=pair_extractor(
+            image_extractor(backbone, weights, image_size), text_extractor(encoder, pooling.value)
+        ),
         corruption=[*([swaps] if swap_captions else []), *asked],
-        feature_scaling=feature_scaling.value,
-        weight_decay=weight_decay,
-        hessian=hessian.value,
         method="retrain",
-        prior_precision=prior_precision(prior),
-        learning_rate=learning_rate,
-        epochs=epochs,
-        seeds=seeds,
-        left_out=chosen_rows(rows),
-        device=device,
         pairs={
             "dimension": dimension,
             "temperature": temperature,
             "similarity": similarity.value,
             "start": "optimum" if similarity is Similarity.dot else "initial",
         },
+        **settings.scoring,
     )
-    if estimate:
-        show_estimate(config, 1, as_json)
+    if settings.estimate:
+        show_estimate(config, 1, settings.as_json)
     else:
         carry_out(config)

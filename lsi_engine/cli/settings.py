@@ -1,163 +1,155 @@
-"""The options that every ``lsi compute …`` takes, and what their texts mean."""
+"""The options that every ``lsi compute …`` takes: those of a run's configuration, and a few about the run itself.
+
+What an option is called, takes and means is read from the configuration's fields, so that an option added there is an
+option here.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Any, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import typer
+from pydantic.fields import FieldInfo
 
 from lsi_engine.cli.console import Json
 from lsi_engine.errors import InputError
-
-#: Where `--help` puts the options of the methods that train.
-TRAINING: dict[str, Any] = {"rich_help_panel": "Method and training"}
+from lsi_engine.runs.store import RunConfig
+from lsi_engine.settings import METHODS, READ
 
 EstimateOnly = Annotated[
     bool,
     typer.Option("--estimate", help="Say what it would take, by method, and compute nothing; --json for a program."),
 ]
+#: Where `--help` puts the options of the methods that train.
+TRAINING = "Method and training"
 
 
-class Hessian(StrEnum):
-    diag = "diag"
-    kron = "kron"
-    full = "full"
-    auto = "auto"
+class Said(NamedTuple):
+    """How a field is said on a command line where that is no plain value: as what option, type and default."""
+
+    name: str
+    type: Any
+    default: Any
+    metavar: str | None = None
 
 
-class Method(StrEnum):
-    closed_form = "closed_form"
-    trajectory = "trajectory"
-    retrain = "retrain"
-
-
-class Groups(StrEnum):
-    none = "none"
-    group = "group"
-    near_duplicates = "near_duplicates"
-
-
-class Scaling(StrEnum):
-    none = "none"
-    standardize = "standardize"
+_SAID = {
+    "prior_precision": Said("prior_precision", str, "weight_decay"),
+    "probe": Said("hidden", int, 0),
+    "score_epochs": Said("score_epochs", str, "", "10,100,…"),
+    "left_out": Said("rows", str, "", "FIRST:END|NUMBER|SHARE"),
+    "seeds": Said("seeds", int, 1),
+}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options that every source takes."""
+    """What the options came to. ``scoring`` are the fields of the configuration."""
 
-    name: Annotated[str | None, typer.Option(help="Name of the run; made from the source when not given.")] = None
-    hessian: Annotated[Hessian, typer.Option(help="Structure of the posterior's precision.")] = Hessian.diag
-    weight_decay: Annotated[float, typer.Option(help="wd in mean cross-entropy + wd/2·‖θ‖².")] = 0.01
-    feature_scaling: Annotated[
-        Scaling, typer.Option(help="How features are scaled for the probe. Changes LSI; recorded with the run.")
-    ] = Scaling.standardize
-    prior_precision: Annotated[
-        str, typer.Option(help="δ of the posterior: 'weight_decay' (N·wd, what was trained) or a number.")
-    ] = "weight_decay"
-    groups: Annotated[
-        Groups, typer.Option(help="Also leave out whole groups (patients, sources), or near-duplicates.")
-    ] = Groups.none
-    method: Annotated[
-        Method, typer.Option(help="Closed form at the optimum, or probes trained as in the paper.", **TRAINING)
-    ] = Method.closed_form
-    hidden: Annotated[
-        int, typer.Option(help="Width of a hidden ReLU layer (retrain only); 0 for the linear probe.", **TRAINING)
-    ] = 0
-    learning_rate: Annotated[float, typer.Option(help="Of trajectory and retrain.", **TRAINING)] = 0.04
-    momentum: Annotated[float, typer.Option(help="Nesterov's.", **TRAINING)] = 0.9
-    epochs: Annotated[int, typer.Option(help="Full-batch steps.", **TRAINING)] = 1000
-    seeds: Annotated[
-        int, typer.Option(help="Trainings from different initial weights; their agreement is reported.", **TRAINING)
-    ] = 1
-    score_epochs: Annotated[
-        str, typer.Option(metavar="10,100,…", help="Epochs at which retrain also takes LSI.", **TRAINING)
-    ] = ""
-    rows: Annotated[
-        str,
-        typer.Option(
-            metavar="FIRST:END|NUMBER|SHARE",
-            help="Leave out these rows only, END not included; or so many, or such a share (0.1), drawn at random.",
-            **TRAINING,
-        ),
-    ] = ""
-    device: Annotated[str | None, typer.Option(help="torch device for the engine, such as cuda.")] = None
+    name: str | None
+    flip_labels: float
+    seed: int
+    corrupt: list[str]
+    sweep: str | None
+    estimate: bool
+    as_json: bool
+    scoring: dict[str, Any] = field(default_factory=dict)
+
+
+def _about_the_run(
+    name: Annotated[str | None, typer.Option(help="Name of the run; made from the source when not given.")] = None,
     flip_labels: Annotated[
         float, typer.Option(help="Share of the labels to flip on purpose, to see whether they are found.")
-    ] = 0.0
-    seed: Annotated[int, typer.Option(help="Seed of the flips.")] = 0
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the flips.")] = 0,
     corrupt: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KIND:key=value,…", help="Damage on purpose, again for more; `lsi corruptions` lists the kinds."
         ),
-    ] = None
+    ] = None,
     sweep: Annotated[
         str | None,
         typer.Option(metavar="key=value,…", help="One run a value of this setting of --corrupt: NAME-sigma0.5, …"),
-    ] = None
-    estimate: EstimateOnly = False
-    as_json: Json = False
+    ] = None,
+    estimate: EstimateOnly = False,
+    as_json: Json = False,
+) -> None:
+    """Its parameters are options; it does nothing."""
 
 
-def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Let ``command(…, settings)`` be called with the options of :class:`Settings` behind its own."""
+def takes_settings(
+    command: Callable[..., None] | None = None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    choices: Mapping[str, Sequence[str]] | None = None,
+    without: Sequence[str] = (),
+) -> Any:
+    """Let ``command(…, settings)`` be called with every option behind its own.
+
+    ``defaults`` and ``choices`` of a field other than the configuration's, and options (by field or parameter) that
+    this command does ``without``.
+    """
+    if command is None:
+        return functools.partial(takes_settings, defaults=defaults, choices=choices, without=without)
     hints = get_type_hints(command, include_extras=True)
-    shared = get_type_hints(Settings, include_extras=True)
     own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
-    options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(Settings, name), annotation=hint)
-        for name, hint in shared.items()
-    ]
+    about = [p for p in _parameters(_about_the_run) if p.name not in without]
+    scoring = {
+        name: _parameter(name, each, (defaults or {}).get(name, each.default), (choices or {}).get(name))
+        for name, each in RunConfig.options().items()
+        if name not in without
+    }
 
     @functools.wraps(command)
     def called(**values: Any) -> None:
-        command(
-            **{k: v for k, v in values.items() if k not in shared}, settings=Settings(**{k: values[k] for k in shared})
-        )
+        chosen = {name: values.pop(parameter.name) for name, parameter in scoring.items()}
+        missing = {p.name: p.default for p in _parameters(_about_the_run)}
+        facts = missing | {p.name: values.pop(p.name) for p in about}
+        facts["corrupt"] = facts["corrupt"] or []
+        read = {name: _read(name, value) for name, value in chosen.items()}
+        command(**values, settings=Settings(**facts, scoring=read))
 
-    parameters = [p for p in own if p.name != "settings"] + options
+    parameters = [p for p in own if p.name != "settings"] + [about[0], *scoring.values(), *about[1:]]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     del called.__wrapped__
     return called
 
 
-def prior_precision(text: str) -> Any:
-    if text == "weight_decay":
-        return text
+def _read(name: str, value: Any) -> Any:
+    if name not in READ:
+        return value
     try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"--prior-precision {text!r}: give a number or 'weight_decay'") from None
+        return READ[name](value)
+    except InputError as error:
+        option = _SAID[name].name if name in _SAID else name
+        raise InputError(f"--{option.replace('_', '-')} {error}") from None
 
 
-def whole_numbers(option: str, text: str, separator: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(separator)] if text else []
-    except ValueError:
-        raise InputError(f"{option} {text!r}: give whole numbers with {separator!r} between them") from None
+def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    hints = get_type_hints(function, include_extras=True)
+    return [
+        p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in inspect.signature(function).parameters.values()
+    ]
 
 
-def chosen_rows(text: str) -> tuple[int, int] | int | float | None:
-    if not text:
-        return None
-    if ":" not in text:
-        try:
-            number = float(text)
-        except ValueError:
-            number = 0.0
-        if 0 < number < 1:
-            return number
-        if number >= 1 and number == int(number):
-            return int(number)
-        raise InputError(f"--rows {text!r}: give FIRST:END, how many rows, or their share between 0 and 1")
-    ends = whole_numbers("--rows", text, ":")
-    if len(ends) != 2 or not 0 <= ends[0] < ends[1]:
-        raise InputError(f"--rows {text!r}: give the first row and the one after the last, such as 0:50")
-    return ends[0], ends[1]
+def _parameter(name: str, field: FieldInfo, default: Any, choices: Sequence[str] | None) -> inspect.Parameter:
+    """One field of the configuration as an option."""
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    panel = None if extra["methods"] == list(METHODS) and name not in ("method", "left_out") else TRAINING
+    said = _SAID.get(name)
+    kind = said.type if said else Literal[tuple(choices)] if choices else field.annotation
+    given = typer.Option(help=field.description, rich_help_panel=panel, metavar=said.metavar if said else None)
+    return inspect.Parameter(
+        said.name if said else name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=said.default if said else default,
+        annotation=Annotated[kind, given],
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lsi_engine.cli.compute import compute_source
 from lsi_engine.cli.settings import Settings, takes_settings
+from lsi_engine.features.choice import text_extractor
 
 
 class Pooling(StrEnum):
@@ -43,7 +44,7 @@ def compute_texts(
     source = {"kind": "texts", "path": str(path.resolve())}
     source |= {key: value for key, value in given.items() if value is not None}
     name = path.resolve().name.split(".")[0]
-    compute_source(source, encoder_settings(encoder, pooling, max_tokens), name, settings)
+    compute_source(source, text_extractor(encoder, pooling.value, max_tokens), name, settings)
 
 
 @takes_settings
@@ -54,7 +55,7 @@ def compute_demo_texts(
     max_tokens: MaxTokens = None,
 ) -> None:
     """Score 400 synthetic messages written for this project, some mislabelled on purpose."""
-    compute_source({"kind": "demo_texts"}, encoder_settings(encoder, pooling, max_tokens), "demo-texts", settings)
+    compute_source({"kind": "demo_texts"}, text_extractor(encoder, pooling.value, max_tokens), "demo-texts", settings)
 
 
 @takes_settings
@@ -73,15 +74,6 @@ def compute_table(
 def compute_breast_cancer(settings: Settings) -> None:
     """Score the 569 breast masses (30 measures each) that come with scikit-learn."""
     compute_source({"kind": "breast_cancer"}, None, "breast-cancer", settings)
-
-
-def encoder_settings(encoder: str, pooling: Pooling, max_tokens: int | None) -> dict[str, Any]:
-    if encoder == "tfidf":
-        return {"kind": "tfidf"}
-    local = Path(encoder).expanduser()
-    model = str(local.resolve()) if local.is_dir() else encoder
-    tokens = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return {"kind": "transformer", "model": model, "pooling": pooling.value, **tokens}
 
 
 #: Sub-commands of ``lsi compute`` by name.

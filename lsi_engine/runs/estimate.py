@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from lsi_engine.errors import InputError
-from lsi_engine.runs.checks import check_config
 from lsi_engine.runs.sizes import Sizes, sizes
 from lsi_engine.runs.store import RunConfig, RunStore
-from lsi_engine.scores.cost import METHODS, Cost, Method, Task, cost, pair_cost
+from lsi_engine.scores.cost import Cost, Task, cost, pair_cost
+from lsi_engine.settings import METHODS, Method
 
 #: Rows that an earlier run must have extracted for its rate to be believed.
 ENOUGH_ROWS = 32
@@ -72,7 +72,7 @@ def estimate(config: RunConfig, store: RunStore) -> Estimate:
     Counting takes a second or two at most, measuring this machine half a second once a process. Raises ``InputError``
     for settings that cannot be carried out or a source that is not there.
     """
-    check_config(config)
+    config.check()
     found = sizes(config, store)
     features = _features(config, found, store)
     if found.samples is None or found.dimension is None or found.classes is None:
@@ -93,11 +93,12 @@ def _alternative(config: RunConfig, method: Method, found: Sizes, left_out: int)
         changes["score_epochs"] = []
         if method == "closed_form":
             changes["seeds"] = 1
-        elif config.hessian == "auto":
-            changes["hessian"] = "diag"
+        else:
+            changes["loo_prior"] = "rescaled"
+            changes["hessian"] = "diag" if config.hessian == "auto" else config.hessian
     variant = config.model_copy(update=changes)
     try:
-        check_config(variant)
+        variant.check()
     except InputError as error:
         return Cost(math.nan, math.nan, math.nan, str(error))
     return cost(_task(variant, found, left_out))
@@ -111,9 +112,9 @@ def _task(config: RunConfig, found: Sizes, left_out: int) -> Task:
         left_out=left_out,
         method=config.method,
         hessian=config.hessian,
-        hidden=None if config.probe == "linear" else config.probe,
+        hidden=config.hidden,
         epochs=config.epochs,
-        seeds=config.seeds,
+        seeds=len(config.seed_list),
         taken=len({*config.score_epochs, config.epochs}),
         unequal_prior=config.prior_precision != "weight_decay",
         device=config.device or "cpu",

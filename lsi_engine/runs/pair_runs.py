@@ -80,7 +80,7 @@ def score_run(
             features[:, split:],
             groups=samples.table["group"].to_numpy(dtype=str),
             weight_decay=config.weight_decay,
-            hessian=config.hessian,  # type: ignore[arg-type]  # check_config has seen to it
+            hessian=config.hessian,  # type: ignore[arg-type]  # the config's check has seen to it
             prior_precision=config.prior_precision,
             feature_scaling=config.feature_scaling,  # type: ignore[arg-type]
             learning_rate=config.learning_rate,

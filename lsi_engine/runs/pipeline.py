@@ -19,7 +19,6 @@ from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import pair_runs, sources
-from lsi_engine.runs.checks import check_config
 from lsi_engine.runs.duplicates import keep_clusters
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.results import dataset_fingerprint, store_scores, write_table
@@ -41,7 +40,7 @@ def compute(config: RunConfig, store: RunStore, progress: Progress = silent) -> 
     Cancelled
         When asked to stop; finished stages are kept.
     """
-    check_config(config)
+    config.check()
     if config.derived_from is not None:
         raise InputError(f"run {config.name!r} is made from run {config.derived_from!r}: use `lsi rescore`")
     path = store.path(config.name)
@@ -164,20 +163,9 @@ def score_and_store(
             else score(
                 features,
                 samples.table["label"].to_numpy(dtype=str),
-                weight_decay=config.weight_decay,
-                hessian=config.hessian,
-                method=config.method,
-                prior_precision=config.prior_precision,
-                feature_scaling=config.feature_scaling,  # type: ignore[arg-type]
-                device=config.device,
+                **config.scoring.model_dump(),
                 samples=config.rows(len(samples)),
-                learning_rate=config.learning_rate,
-                momentum=config.momentum,
-                epochs=config.epochs,
-                seeds=config.seeds,
                 initial_weights=initial_weights,
-                probe=config.probe,
-                score_epochs=config.score_epochs,
                 shards=ShardFolder(run.path / "shards") if config.method == "retrain" else None,
                 progress=report,
             )
@@ -220,8 +208,9 @@ def _whole_groups(run: Run, samples: SampleSet, features: NDArray, progress: Pro
         samples.table["label"].to_numpy(dtype=str),
         groups,
         weight_decay=config.weight_decay,
-        hessian=config.hessian,  # type: ignore[arg-type]  # check_config has seen to it
+        hessian=config.hessian,  # type: ignore[arg-type]  # the config's check has seen to it
         prior_precision=config.prior_precision,
+        loo_prior=config.loo_prior,
         feature_scaling=config.feature_scaling,  # type: ignore[arg-type]
         device=config.device,
         progress=progress,

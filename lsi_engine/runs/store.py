@@ -40,10 +40,12 @@ import numpy as np
 import pandas as pd
 import psutil
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
+from lsi_engine.settings import ScoreSettings, option
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
 #: A running process renews its heartbeat at least this often (seconds); older than three of them means it died.
@@ -53,38 +55,57 @@ FORMAT = 2
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
-class RunConfig(BaseModel):
+class RunConfig(ScoreSettings):
     """What a run was asked to do; equal configs on equal data give equal scores."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     source: dict[str, Any] = Field(description="how to open the samples: kind and its arguments")
     extractor: dict[str, Any] | None = Field(default=None, description="feature extractor and its arguments")
     corruption: list[dict[str, Any]] = Field(default_factory=list, description="applied in order, each with a seed")
-    feature_scaling: Literal["none", "standardize", "unit"] = "standardize"
-    weight_decay: float = 0.01
-    hessian: Literal["diag", "kron", "full", "auto"] = "diag"
-    method: Literal["closed_form", "trajectory", "retrain"] = "closed_form"
-    prior_precision: float | Literal["weight_decay"] = "weight_decay"
-    probe: Literal["linear"] | int = Field(default="linear", description="or the width of a hidden ReLU layer")
-    learning_rate: float = 0.04
-    momentum: float = 0.9
-    epochs: int = 1000
-    seeds: int = 1
-    score_epochs: list[int] = Field(default_factory=list, description="epochs at which retraining also takes LSI")
-    left_out: tuple[int, int] | Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None,
-        description="rows that are left out and scored: the first and the one after the last, how many, or "
-        "which share; all when not given",
+    feature_scaling: Literal["none", "standardize", "unit"] = option(  # type: ignore[assignment]
+        "standardize",
+        "Feature scaling",
+        "How features are scaled for the probe. Changes LSI; recorded with the run. unit: for pairs.",
     )
-    groups: Literal["none", "group", "near_duplicates"] = Field(
-        default="none", description="what is also left out whole: the sample table's groups, or near-duplicates"
+    left_out: tuple[int, int] | Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = option(
+        None,
+        "Leave out",
+        "Leave out these rows only, FIRST:END with END not included; or so many, or such a share (0.1), drawn at "
+        "random.",
     )
-    device: str | None = Field(default=None, description="torch device; the CPU when not given")
+    groups: Literal["none", "group", "near_duplicates"] = option(
+        "none", "Also leave out whole", "Also leave out whole groups (patients, sources), or near-duplicates."
+    )
     pairs: dict[str, Any] | None = Field(default=None, description="contrastive probe: settings of `score_pairs`")
     derived_from: str | None = Field(default=None, description="the run this one was made from, if any")
     decisions: str | None = Field(default=None, description="digest of the decisions on that run that were applied")
+
+    @classmethod
+    def options(cls) -> dict[str, FieldInfo]:
+        """The fields that people set, by name; see :mod:`lsi_engine.settings` for what they carry."""
+        return {name: field for name, field in cls.model_fields.items() if isinstance(field.json_schema_extra, dict)}
+
+    @property
+    def scoring(self) -> ScoreSettings:
+        """The settings alone, without what is scored. Not of pairs, which scale rows and not columns."""
+        return ScoreSettings.model_validate({name: getattr(self, name) for name in ScoreSettings.model_fields})
+
+    def check(self) -> None:
+        """Raise ``InputError`` for settings that exclude each other, saying what to change; see the base class."""
+        if self.pairs is not None:
+            if self.feature_scaling == "standardize":
+                raise InputError(
+                    "pairs are not standardised: a mean over all pairs would carry the left-out one into every "
+                    "training; use feature_scaling 'unit' or 'none'"
+                )
+            if self.groups != "none" or self.hessian not in ("diag", "full"):
+                raise InputError("pairs are left out one at a time, with hessian 'diag' or 'full'")
+        elif self.feature_scaling == "unit":
+            raise InputError("feature_scaling 'unit' is for pairs; use 'standardize' or 'none'")
+        if self.groups != "none" and self.hessian not in ("diag", "full"):
+            raise InputError(f"groups are scored with hessian 'diag' or 'full', not {self.hessian!r}")
+        columns = {"feature_scaling": "none"} if self.pairs is not None else {}
+        ScoreSettings.check(self.model_copy(update=columns))
 
     def rows(self, samples: int) -> NDArray[np.int64] | None:
         """Which of so many ``samples`` are left out and scored, ascending; ``None`` for all of them.

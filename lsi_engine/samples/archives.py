@@ -155,3 +155,9 @@ def unpack(packed: Path, folder: Path, *, expected: str) -> None:
                 if path.is_dir():
                     path.chmod(path.stat().st_mode | stat.S_IRWXU)  # an archive may lock its own folders
             shutil.rmtree(work)
+
+
+def unpacked(folder: Path, archive: str) -> Path:
+    """Where ``archive`` lies when people name ``folder``: what was fetched there earlier, else the folder itself."""
+    fetched = folder / ARCHIVES[archive].folder
+    return fetched if fetched.is_dir() else folder

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import torch
 
@@ -22,11 +21,9 @@ from lsi_engine.scores.lsi.closed_form import DOUBLE_PRECISION_WORK, FOLLOW, FOL
 from lsi_engine.scores.lsi.retrain import CPU_MODELS, GPU_MODELS
 from lsi_engine.scores.lsi.trajectory import EXACT_EPOCHS, planned
 from lsi_engine.scores.structure import choose_for
-from lsi_engine.settings import Hessian
+from lsi_engine.settings import Hessian, Method
 from lsi_engine.training.newton import PRECONDITIONER_COLUMNS, PRECONDITIONER_ROWS, PRECONDITIONER_SHARE
 
-Method = Literal["closed_form", "trajectory", "retrain"]
-METHODS: tuple[Method, ...] = ("closed_form", "trajectory", "retrain")
 #: What a fit takes on the data tried so far: Newton steps, products with the Hessian, preconditioners from a sample.
 NEWTON_STEPS, HESSIAN_PRODUCTS, PRECONDITIONERS = 8, 30, 1
 #: Products within a method run at this share of the rate of a large square one (measured on digits, films, CIFAR-10).

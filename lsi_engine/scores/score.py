@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lsi_engine.errors import LsiWarning, one_of
+from lsi_engine.errors import LsiWarning
 from lsi_engine.progress import Progress, silent
-from lsi_engine.scores.combination import check_combination
 from lsi_engine.scores.lsi.closed_form import DOUBLE_PRECISION_WORK, leave_one_out
 from lsi_engine.scores.lsi.kronecker_shift import leave_one_out_kronecker
 from lsi_engine.scores.lsi.retrain import Shards
@@ -27,7 +26,7 @@ from lsi_engine.scores.lsi.trained import (
 from lsi_engine.scores.problem import Problem
 from lsi_engine.scores.structure import choose
 from lsi_engine.scores.table import ScoreTable
-from lsi_engine.settings import Hessian, LooPrior, Scaling, Structure
+from lsi_engine.settings import Hessian, LooPrior, Method, Precision, Scaling, ScoreSettings, Structure
 from lsi_engine.training.descent import SgdSettings
 from lsi_engine.training.newton import fit_linear_probe
 
@@ -41,11 +40,11 @@ def score(
     *,
     weight_decay: float = 0.01,
     hessian: Hessian = "diag",
-    method: Literal["closed_form", "trajectory", "retrain"] = "closed_form",
+    method: Method = "closed_form",
     prior_precision: float | Literal["weight_decay"] = "weight_decay",
     loo_prior: LooPrior = "rescaled",
     feature_scaling: Scaling = "none",
-    precision: Literal["auto", "float32", "float64"] = "auto",
+    precision: Precision = "auto",
     device: str | torch.device | None = None,
     tolerance: float = 1e-10,
     samples: ArrayLike | None = None,
@@ -70,8 +69,7 @@ def score(
     ----------
     features
         ``(N, D)`` numbers: NumPy array (memory-mapped ones are streamed), pandas frame or torch tensor. **Scaled only
-        if asked**:
-        scaling the features changes LSI.
+        if asked**: scaling the features changes LSI.
     labels
         ``(N,)`` class labels: strings, whole numbers with or without gaps, booleans; array, pandas Series, list or
         tensor.
@@ -89,23 +87,19 @@ def score(
         of the linear probe, for trainings that stop far from the optimum and are too many to repeat.
     prior_precision
         δ added to the summed curvature, the same in both posteriors: ``"weight_decay"`` for N·wd (the Hessian of what
-        was
-        trained) or a number (the paper's reference code: 1.0 whatever wd was).
+        was trained) or a number (the paper's reference code: 1.0 whatever wd was).
     loo_prior
         ``"rescaled"``: without the sample the loss is a mean over N − 1, so the penalty weighs (N − 1)·wd in sum form
-        (the
-        paper). ``"fixed"``: the penalty stays N·wd.
+        (the paper). ``"fixed"``: the penalty stays N·wd.
     feature_scaling
         ``"standardize"``: mean 0 and standard deviation 1 a column.
     precision
         Of the large matrix products. ``"auto"``: float64 where that costs seconds at most, else float32;
-        factorisations, the fit's
-        gradients and all differences are float64 always.
+        factorisations, the fit's gradients and all differences are float64 always.
     device
         Defaults to the features' own (tensors), else the CPU.
     tolerance
         Of the fit; see :func:`lsi_engine.training.newton.fit_linear_probe`.
-
     samples
         Rows to leave out; the table then has those rows only, in that order. All when ``None``.
     learning_rate, momentum, epochs
@@ -144,20 +138,26 @@ def score(
         When a class has a single sample (without it the class is unknown to the probe), or scores disagree from seed
         to seed.
     """
-    one_of("precision", precision, ("auto", "float32", "float64"))
-    hidden, chosen_seeds, settings = check_combination(
+    # Constructed without validation: the settings' own check says more than a type's name would.
+    settings = ScoreSettings.model_construct(
         method=method,
         hessian=hessian,
-        probe=probe,
         weight_decay=weight_decay,
+        feature_scaling=feature_scaling,
         prior_precision=prior_precision,
         loo_prior=loo_prior,
-        seeds=seeds,
-        score_epochs=score_epochs,
+        probe=probe,
         learning_rate=learning_rate,
         momentum=momentum,
         epochs=epochs,
+        seeds=seeds,
+        score_epochs=list(score_epochs),
+        precision=precision,
+        tolerance=tolerance,
+        device=device,
     )
+    settings.check()
+    descent = SgdSettings(learning_rate, momentum, epochs, weight_decay)
     clock = _Stages()
     problem = Problem.state(
         features,
@@ -189,17 +189,17 @@ def score(
             problem, hessian, loo_prior, precision, tolerance, start, index, info, clock, progress
         )
         notes = [*problem.notes, *found]
-        if settings != SgdSettings(weight_decay=weight_decay):
-            notes += stopped_short(problem, settings, chosen_seeds[0], table.info, progress)
+        if descent != SgdSettings(weight_decay=weight_decay):
+            notes += stopped_short(problem, descent, settings.seed_list[0], table.info, progress)
     else:
         trained = trained_scores(
             problem,
-            settings,
+            descent,
             method=method,
-            hidden=hidden,
+            hidden=settings.hidden,
             hessian=cast(Structure, hessian),
             samples=index,
-            seeds=chosen_seeds,
+            seeds=settings.seed_list,
             initial_weights=initial_weights,
             score_epochs=score_epochs,
             precision=precision,

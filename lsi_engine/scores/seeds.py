@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -10,11 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr, t
-
-from lsi_engine.errors import InputError
-
-#: Seeds that ``seeds=k`` stands for begin here, as in the paper's code.
-FIRST_SEED = 5
 
 
 @dataclass(frozen=True)
@@ -65,13 +59,3 @@ class SeedScores:
 
 def _spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(spearmanr(a, b).statistic)
-
-
-def check_seeds(seeds: int | Sequence[int]) -> list[int]:
-    """``k`` → k seeds from ``FIRST_SEED`` on; a sequence as it is. Raises ``InputError`` for none or repeated ones."""
-    if isinstance(seeds, int | np.integer):
-        seeds = range(FIRST_SEED, FIRST_SEED + int(seeds))
-    chosen = [int(seed) for seed in seeds]
-    if not chosen or len(set(chosen)) != len(chosen) or min(chosen) < 0:
-        raise InputError(f"seeds {chosen}: at least one, none twice, none negative")
-    return chosen

@@ -51,8 +51,7 @@ def choose_for(classes: int, columns: int, hessian: Hessian, unequal_prior: bool
     fits = gibibytes <= FULL_SHARE * total
     figures = (
         f"a full Hessian has {reduced:,} × {reduced:,} entries ((C − 1) · (D + 1)) and needs about {gibibytes:,.1f} "
-        "GiB; "
-        f"{FULL_SHARE:.0%} of this machine's {total:.0f} GiB may go to it"
+        f"GiB; {FULL_SHARE:.0%} of this machine's {total:.0f} GiB may go to it"
     )
     if hessian == "auto":
         chosen: Structure = "full" if fits else "kron"

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lsi_engine.errors import InputError, NotConverged
+from lsi_engine.errors import NotConverged
+from lsi_engine.settings import check_descent
 
 if TYPE_CHECKING:
     import torch
@@ -44,14 +45,7 @@ class SgdSettings:
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"learning_rate is {self.learning_rate}; it must be positive and finite (paper: 0.04)")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum is {self.momentum}; it must lie in 0 ≤ momentum < 1 (paper: 0.9)")
-        if isinstance(self.epochs, bool) or int(self.epochs) != self.epochs or self.epochs < 1:
-            raise InputError(f"epochs is {self.epochs}; a whole number of at least 1 is needed (paper: 1000)")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0 and finite (paper: 0.01)")
+        check_descent(self.learning_rate, self.momentum, self.epochs, self.weight_decay)
 
     def descend_(self, weights: torch.Tensor, velocity: torch.Tensor, gradient: torch.Tensor) -> None:
         """One step in place; ``gradient`` is that of the mean loss with weight decay already in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,12 +70,12 @@ def test_a_wrong_caption_is_one_key_and_drops_the_pair(served: Served, page: Pag
 
 
 def test_the_form_starts_the_same_run(pairs: Path, tmp_path: Path) -> None:
-    given = {"path": str(pairs / "captions.csv"), "backbone": "pixels", "feature_scaling": "unit", "method": "retrain"}
+    settings = {"feature_scaling": "unit", "method": "retrain"}
+    given: dict[str, Any] = {"path": str(pairs / "captions.csv"), "backbone": "pixels", "settings": settings}
     request = RunRequest("pairs", "again", images=str(pairs), **given)
     assert request.problems(RunStore(tmp_path)) == []
-    arguments = request.arguments()
-    assert arguments[0] == "pairs"
-    assert arguments[arguments.index("--images") + 1] == str(pairs)
+    source = request.config().source
+    assert (source["kind"], source["root"]) == ("image_text_pairs", str(pairs))
     missing = RunRequest("pairs", "again", **given)
     assert missing.problems(RunStore(tmp_path)) == [
         "Folder of images: give the folder that the file names are relative to."

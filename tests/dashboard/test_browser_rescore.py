@@ -63,7 +63,7 @@ def test_a_round_whose_process_was_killed_is_resumed_from_the_page(served: Serve
     log = Decisions(store.open("digits").decisions_path)
     first = store.open("digits").scores().iloc[0]
     log.record(first["sample_id"], "drop", reviewer="ann", expected_revision=0, given_label=first["label"])
-    jobs.start(["--name", name, "--", "digits"], store, command="rescore")
+    jobs.start_rescore("digits", name, store)
     copied = store.path(name) / "decisions.sqlite"  # from here on it is at work, with a few tenths of a second to go
     deadline = time.monotonic() + 60
     while not copied.exists():

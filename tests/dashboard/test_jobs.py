@@ -17,11 +17,18 @@ import pytest
 
 from dashboard import jobs
 from dashboard.run_request import RunRequest
+from lsi_engine.cli.compute import plan
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
-from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunStatus, RunStore
+from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunConfig, RunStatus, RunStore, write_config
 
 PATIENCE_SECONDS = 120
+
+
+def asked(*arguments: str) -> RunConfig:
+    """What ``lsi compute`` with these arguments asks for."""
+    (config,) = plan(arguments)
+    return config
 
 
 @pytest.fixture
@@ -50,24 +57,24 @@ def large_features(path: Path) -> Path:
 
 
 def test_a_started_run_finishes_on_its_own_and_says_what_it_did(store: RunStore) -> None:
-    assert jobs.start(["digits", "--name", "mine"], store) == "mine"
+    assert jobs.start(asked("digits", "--name", "mine"), store) == "mine"
     assert jobs.job(store.path("mine")).active
     with pytest.raises(InputError, match="already going"):
-        jobs.start(["digits", "--name", "mine"], store)
+        jobs.start(asked("digits", "--name", "mine"), store)
     child = psutil.Process(pid_of(store, "mine"))
     assert os.getsid(child.pid) == child.pid, "the process must lead its own session to outlive this one"
     wait_for(lambda: not jobs.job(store.path("mine")).active, "the run to finish")
     finished = jobs.job(store.path("mine"))
-    assert (finished.state, finished.arguments) == ("done", ["digits", "--name", "mine"])
+    assert (finished.state, finished.arguments) == ("done", asked("digits", "--name", "mine").model_dump(mode="json"))
     wait_for(lambda: "1,797 samples" in finished.log_tail(), "its last words, printed after the state is written")
     assert len(store.open("mine").scores()) == 1797
     with pytest.raises(InputError, match="finished run"):
-        jobs.start(["digits", "--name", "mine"], store)
+        jobs.start(asked("digits", "--name", "mine"), store)
 
 
 def test_cancelling_stops_a_run_and_resuming_finishes_it(store: RunStore, tmp_path: Path) -> None:
     file = large_features(tmp_path / "large.npz")
-    jobs.start(["features", "--name", "large", "--hessian", "full", str(file)], store)
+    jobs.start(asked("features", "--name", "large", "--hessian", "full", str(file)), store)
     folder = store.path("large")
     wait_for(lambda: jobs.job(folder).status.state == "running", "the engine to report")
     jobs.cancel("large", store)
@@ -80,7 +87,7 @@ def test_cancelling_stops_a_run_and_resuming_finishes_it(store: RunStore, tmp_pa
 
 
 def test_cancelling_before_the_engine_reports_ends_the_process(store: RunStore) -> None:
-    jobs.start(["digits", "--name", "early"], store)
+    jobs.start(asked("digits", "--name", "early"), store)
     pid = pid_of(store, "early")
     jobs.cancel("early", store)
     wait_for(lambda: not psutil.pid_exists(pid), "the process to end")
@@ -91,7 +98,7 @@ def test_cancelling_before_the_engine_reports_ends_the_process(store: RunStore) 
 def test_a_run_that_cannot_start_fails_with_the_engines_own_words(store: RunStore, tmp_path: Path) -> None:
     broken = tmp_path / "broken.npz"
     broken.write_bytes(b"not an archive")
-    jobs.start(["features", "--name", "broken", str(broken)], store)
+    jobs.start(asked("features", "--name", "broken", str(broken)), store)
     wait_for(lambda: not jobs.job(store.path("broken")).active, "the failure to be noticed")
     failed = jobs.job(store.path("broken"))
     assert failed.state == "failed"
@@ -99,8 +106,8 @@ def test_a_run_that_cannot_start_fails_with_the_engines_own_words(store: RunStor
     assert "Traceback" not in failed.log_tail()
 
 
-def test_arguments_the_command_line_refuses_are_a_failure_too(store: RunStore) -> None:
-    jobs.start(["digits", "--name", "odd", "--hessian", "cubic"], store)
+def test_a_source_that_does_not_exist_is_a_failure_too(store: RunStore) -> None:
+    jobs.start(RunConfig(name="odd", source={"kind": "crystal ball"}), store)
     wait_for(lambda: not jobs.job(store.path("odd")).active, "the failure to be noticed")
     failed = jobs.job(store.path("odd"))
     assert failed.state == "failed"
@@ -110,13 +117,15 @@ def test_arguments_the_command_line_refuses_are_a_failure_too(store: RunStore) -
 
 def test_runs_wait_their_turn_and_outlive_whoever_asked_for_them(store: RunStore) -> None:
     """Server, keeper of the queue and running job are all killed outright: nothing is lost, and the rest goes on."""
-    asked = [["digits", "--name", "long", "--method", "retrain", "--rows", "64", "--epochs", "300"]]
-    asked += [["breast-cancer", "--name", name] for name in ("dropped", "next")]
+    long = asked("digits", "--name", "long", "--method", "retrain", "--rows", "64", "--epochs", "300")
+    configs = [long.model_dump_json()]
+    configs += [asked("breast-cancer", "--name", name).model_dump_json() for name in ("dropped", "next")]
     code = f"""if True:
         import time
         from dashboard import jobs
-        for arguments in {asked!r}:
-            jobs.start(arguments)
+        from lsi_engine.runs.store import RunConfig
+        for text in {configs!r}:
+            jobs.start(RunConfig.model_validate_json(text))
         print("asked", flush=True)
         time.sleep(60)
     """
@@ -130,7 +139,7 @@ def test_runs_wait_their_turn_and_outlive_whoever_asked_for_them(store: RunStore
     assert [job.name for job in jobs.waiting(store)] == ["dropped", "next"]
     assert jobs.job(store.path("next")).state == "waiting"
     with pytest.raises(InputError, match="going or waiting"):
-        jobs.start(["digits", "--name", "next"], store)
+        jobs.start(asked("digits", "--name", "next"), store)
     jobs.cancel("dropped", store)
     assert jobs.job(store.path("dropped")).state == "cancelled"
     wait_for(lambda: jobs.job(store.path("long")).status.state == "running", "the first run to report")
@@ -160,7 +169,7 @@ def keepers(store: RunStore) -> list[psutil.Process]:
 
 def test_a_killed_run_is_seen_as_stalled(store: RunStore, tmp_path: Path) -> None:
     file = large_features(tmp_path / "large.npz")
-    jobs.start(["features", "--name", "killed", "--hessian", "full", str(file)], store)
+    jobs.start(asked("features", "--name", "killed", "--hessian", "full", str(file)), store)
     folder = store.path("killed")
     wait_for(lambda: jobs.job(folder).status.state == "running", "the engine to report")
     os.kill(pid_of(store, "killed"), signal.SIGKILL)
@@ -216,13 +225,13 @@ def images(tmp_path: Path) -> RunRequest:
         ({"label_pattern": "virus"}, "has no (group)"),
         ({"weights": "nowhere.safetensors"}, "is not there"),
         ({"labels_csv": "nowhere.csv"}, "is not there"),
-        ({"weight_decay": 0.0}, "needs a positive"),
-        ({"method": "retrain", "hidden": 8, "hessian": "kron"}, "choose 'diag' or 'full'"),
-        ({"method": "retrain", "score_epochs": "1, x"}, "give whole numbers"),
-        ({"method": "closed_form", "seeds": 2}, "depends on no seed"),
-        ({"rows": "many"}, "how many rows"),
-        ({"prior_precision": "lots"}, "give a number"),
-        ({"groups": "near_duplicates", "hessian": "kron"}, "scored with hessian 'diag' or 'full'"),
+        ({"settings": {"weight_decay": 0.0}}, "needs a positive"),
+        ({"settings": {"method": "retrain", "probe": 8, "hessian": "kron"}}, "choose 'diag' or 'full'"),
+        ({"settings": {"method": "retrain", "score_epochs": "1, x"}}, "give whole numbers"),
+        ({"settings": {"method": "closed_form", "seeds": 2}}, "depends on no seed"),
+        ({"settings": {"left_out": "many"}}, "how many rows"),
+        ({"settings": {"prior_precision": "lots"}}, "give a number"),
+        ({"settings": {"groups": "near_duplicates", "hessian": "kron"}}, "scored with hessian 'diag' or 'full'"),
         ({"kind": "dicom", "labels_csv": sys.executable, "label_field": "ViewPosition"}, "leave one of the two empty"),
         ({"corruptions": ({"kind": "outliers"},)}, "folder is missing"),
         ({"corruptions": ({"kind": "outliers", "folder": "nowhere"},)}, "is not there"),
@@ -241,30 +250,101 @@ def test_what_is_wrong_with_a_request_is_said_before_anything_starts(
     assert said in bad.problems(store)[0]
 
 
-def test_a_request_becomes_arguments_that_the_command_line_reads(store: RunStore, tmp_path: Path) -> None:
+def test_a_request_becomes_a_run(store: RunStore, tmp_path: Path) -> None:
     file = tmp_path / "-odd name.npz"
     random = np.random.default_rng(0)
     np.savez(file, features=random.normal(size=(60, 4)), labels=np.repeat(["a", "b"], 30))
     flips = {"kind": "flip_labels", "rate": 0.1, "seed": 3, "classes": ["a"]}
-    request = RunRequest(kind="features", name="odd", path=str(file), corruptions=(flips,), hessian="full")
+    request = RunRequest(
+        kind="features", name="odd", path=str(file), corruptions=(flips,), settings={"hessian": "full"}
+    )
     assert request.problems(store) == []
-    jobs.start(request.arguments(), store)
+    jobs.start(request.config(), store)
     wait_for(lambda: not jobs.job(store.path("odd")).active, "the run to finish")
     config = store.open("odd").config
     assert jobs.job(store.path("odd")).state == "done", jobs.job(store.path("odd")).log_tail()
     assert (config.hessian, config.corruption) == ("full", [flips])
 
 
-def test_patterns_that_begin_with_a_dash_stay_values(tmp_path: Path) -> None:
-    request = RunRequest(**(vars(images(tmp_path)) | {"label_pattern": "-(a|b)", "label_default": "--c"}))
-    arguments = request.arguments()
-    assert "--label-pattern=-(a|b)" in arguments
-    assert "--label-default=--c" in arguments
-    assert arguments[-2:] == ["--", str(tmp_path / "films")]
+def test_a_request_is_what_the_command_line_would_ask_for(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "captions.csv").write_text("file,caption\n")
+    for request, arguments in (
+        (
+            RunRequest(kind="images", name="r", path=str(films), label_pattern="-(a|b)", label_default="--c"),
+            ["images", "--name=r", "--label-pattern=-(a|b)", "--label-default=--c", str(films)],
+        ),
+        (
+            RunRequest(kind="pneumonia", name="r", path=str(films), split="test"),
+            ["pneumonia", "--name=r", "--split=test", str(films)],
+        ),
+        (RunRequest(kind="cifar10", name="r", path=str(films)), ["cifar10", "--name=r", str(films)]),
+        (
+            RunRequest(kind="cifar100", name="r", path=str(films), split="test"),
+            ["cifar100", "--name=r", "--split=test", str(films)],
+        ),
+        (
+            RunRequest(kind="imagewoof", name="r", path=str(films), backbone="pixels"),
+            ["imagewoof", "--name=r", "--backbone=pixels", str(films)],
+        ),
+        (
+            RunRequest(kind="dicom", name="r", path=str(films), label_field=" ViewPosition "),
+            ["dicom", "--name=r", "--label-field=ViewPosition", str(films)],
+        ),
+        (
+            RunRequest(kind="texts", name="r", path=str(films), split="train", text_column="body", encoder="minilm"),
+            ["texts", "--name=r", "--split=train", "--text-column=body", "--encoder=minilm", str(films)],
+        ),
+        (
+            RunRequest(kind="features", name="r", path="x.npz", class_names="cat, dog", images=str(films)),
+            ["features", "--name=r", "--class-names=cat, dog", f"--images={films}", "x.npz"],
+        ),
+        (
+            RunRequest(
+                kind="pairs",
+                name="r",
+                path=str(films / "captions.csv"),
+                images=str(films),
+                encoder="minilm",
+                settings={"weight_decay": 0.3, "learning_rate": 0.005, "feature_scaling": "unit"},
+            ),
+            ["pairs", "--name=r", f"--images={films}", str(films / "captions.csv")],
+        ),
+        (
+            RunRequest(
+                kind="digits",
+                name="r",
+                settings={
+                    "method": "retrain",
+                    "probe": 8,
+                    "left_out": " 5 % ",
+                    "prior_precision": "1.0",
+                    "score_epochs": "10, 20",
+                    "device": "",
+                },
+            ),
+            [
+                *("digits", "--name=r", "--method=retrain", "--hidden=8", "--rows=0.05", "--prior-precision=1.0"),
+                "--score-epochs=10,20",
+            ],
+        ),
+        (
+            RunRequest(kind="digits", name="r", settings={"loo_prior": "fixed"}),
+            ["digits", "--name=r", "--loo-prior=fixed"],
+        ),
+    ):
+        assert request.config() == asked(*arguments), request.kind
 
 
-def test_a_published_set_is_asked_for_with_its_split(tmp_path: Path) -> None:
-    arguments = RunRequest(kind="pneumonia", name="p", path=str(tmp_path), split="test").arguments()
-    assert arguments[0] == "pneumonia"
-    assert arguments[arguments.index("--split") + 1] == "test"
-    assert RunRequest(kind="cifar10", name="p", path=str(tmp_path)).arguments().count("train") == 1
+def test_a_job_of_an_earlier_version_is_resumed_from_its_configuration(store: RunStore) -> None:
+    config = asked("breast-cancer", "--name", "old")
+    folder = store.path("old")
+    write_config(folder, config)
+    write_json(folder / "status.json", RunStatus(state="cancelled"))
+    write_json(
+        folder / "job.json", {"command": "compute", "arguments": ["breast-cancer", "--name", "old"], "asked": 1.0}
+    )
+    jobs.resume("old", store)
+    wait_for(lambda: not jobs.job(store.path("old")).active, "the run to finish")
+    assert jobs.job(store.path("old")).state == "done", jobs.job(store.path("old")).log_tail()

@@ -1,14 +1,13 @@
-"""Requests for texts and tables: what the form asks for is what ``lsi compute`` is told."""
+"""Requests for texts and tables: what the form asks for is what is computed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from dashboard.run_request import RunRequest
-from lsi_engine.cli import app
+from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.store import RunStore
 
 
@@ -33,8 +32,7 @@ def test_what_is_wrong_with_a_path_is_said(tmp_path: Path, store: RunStore) -> N
 
 
 @pytest.mark.parametrize("kind", ["texts", "table", "demo-texts", "breast-cancer"])
-def test_requests_run_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setenv("LSI_CACHE", str(tmp_path / "cache"))
+def test_requests_are_computed(tmp_path: Path, kind: str) -> None:
     rows = "".join(f"{mood} film {n},{n},{n % 2},{mood}\n" for n in range(12) for mood in ("good", "bad"))
     (tmp_path / "-rows.csv").write_text("body,x,y,mood\n" + rows)
     request = RunRequest(
@@ -45,9 +43,7 @@ def test_requests_run_on_the_command_line(tmp_path: Path, monkeypatch: pytest.Mo
         label_column="mood",
         corruptions=({"kind": "flip_labels", "rate": 0.2},),
     )
-    result = CliRunner().invoke(app, ["compute", *request.arguments()])
-    assert result.exit_code == 0, result.output
-    run = RunStore(tmp_path / "cache").open("run")
+    run, _ = compute(request.config(), RunStore(tmp_path / "cache"))
     assert run.complete
     assert run.scores()["corrupted"].any()
     assert (run.texts() is not None) == (kind in ("texts", "demo-texts"))

@@ -9,8 +9,8 @@ import pytest
 
 from lsi_engine import score
 from lsi_engine.errors import InputError
-from lsi_engine.scores.combination import check_combination
-from lsi_engine.scores.cost import IN_PLACE, METHODS, Speed, Task, cost, measured_speed, pair_cost
+from lsi_engine.scores.cost import IN_PLACE, Speed, Task, cost, measured_speed, pair_cost
+from lsi_engine.settings import METHODS, ScoreSettings
 
 SPEED = Speed(single=1e11, double=5e10, elements=3e8)
 DIGITS = Task(1797, 64, 10, 1797)
@@ -75,7 +75,7 @@ def test_settings_that_exclude_each_other_are_refused_alike_with_and_without_dat
 ) -> None:
     given = {"hessian": "diag", "probe": "linear", "weight_decay": 0.01, **settings}
     with pytest.raises(InputError, match=said):
-        check_combination(**given)  # type: ignore[arg-type]
+        ScoreSettings.model_validate(given).check()
     with pytest.raises(InputError, match=said):
         score([[0.0], [1.0], [2.0]], [0, 1, 1], **given)  # type: ignore[arg-type]
 

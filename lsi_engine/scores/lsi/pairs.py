@@ -22,7 +22,8 @@ from lsi_engine.scores.lsi.pair_scores import PairScores
 from lsi_engine.scores.lsi.pair_task import PairTask
 from lsi_engine.scores.lsi.retrain import CPU_MODELS, GPU_MODELS, Shards, train_each
 from lsi_engine.scores.lsi.trained import UNRELIABLE, check_samples
-from lsi_engine.scores.seeds import SeedScores, check_seeds
+from lsi_engine.scores.seeds import SeedScores
+from lsi_engine.settings import check_seeds
 from lsi_engine.training.batches.pairs import Pairs
 from lsi_engine.training.descent import SgdSettings
 
