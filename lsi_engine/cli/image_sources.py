@@ -47,7 +47,7 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch it into DIR fi
 def _dataset_folder(folder: Path | None, archive: str, download: bool) -> str:
     """The absolute folder of a published dataset, fetched when asked to."""
     from lsi_engine.runs.store import cache_folder
-    from lsi_engine.samples.archives import ARCHIVES, fetch
+    from lsi_engine.samples.images.archives import ARCHIVES, fetch
 
     place = (folder or cache_folder() / "datasets").expanduser().resolve()
     if download:

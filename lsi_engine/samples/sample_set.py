@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +27,12 @@ REQUIRED_COLUMNS = ("sample_id", "label", "name")
 def opaque_id(reference: bytes) -> str:
     """Sample id of something known by ``reference``: 20 hexadecimal digits that give nothing about it away."""
     return hashlib.blake2b(reference, digest_size=10).hexdigest()
+
+
+def description(kind: str, **settings: Any) -> dict[str, Any]:
+    """``SampleSet.source`` of a source of ``kind``: paths as text, what is ``None`` left out."""
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    return {"kind": kind} | {name: value for name, value in given.items() if value is not None}
 
 
 def skipped_table(rows: Iterable[tuple[str, str]] = ()) -> pd.DataFrame:

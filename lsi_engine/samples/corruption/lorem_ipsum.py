@@ -11,8 +11,8 @@ import pandas as pd
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.planted import plant
 from lsi_engine.samples.corruption.record import begun, chosen, generator, record
+from lsi_engine.samples.files import content_key
 from lsi_engine.samples.images.damage import sample_seed
-from lsi_engine.samples.media import content_key
 from lsi_engine.samples.sample_set import SampleSet, opaque_id
 
 #: Words that the pseudo-Latin has; few, so that two such texts resemble each other more than two real ones do.

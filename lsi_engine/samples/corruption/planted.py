@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.images import derived, require_images
 from lsi_engine.samples.corruption.record import begun, chosen, generator, level, record, share
-from lsi_engine.samples.folder import files_below
-from lsi_engine.samples.media import UnreadableMedia, content_key, identify, outside, read_file
+from lsi_engine.samples.files import UnreadableMedia, content_key, files_below, read_file
+from lsi_engine.samples.images.decoding import identify
+from lsi_engine.samples.media import outside
 from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
 
 

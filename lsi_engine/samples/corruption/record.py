@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lsi_engine.errors import InputError
 from lsi_engine.samples.images.damage import LEVELS
 from lsi_engine.samples.sample_set import Modality, SampleSet
+from lsi_engine.samples.setting import Setting
 
 Stage = Literal["media", "labels", "features"]
 #: The order in which a run carries them out: on the samples before their features, on the labels of what is left
@@ -30,21 +31,6 @@ AND = " + "
 GIVEN = "given_label wrong in the source"
 #: Kinds that change nothing but labels.
 LABEL_KINDS = frozenset({"given_label", "flip_labels", "flip_pairs", "flip_by_confusion", "human_labels"})
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One argument of a corruption, for forms and listings.
-
-    ``form`` is how it is filled in: ``share`` (0..1), ``number`` (≥ 0), ``level`` (1..5), ``seed``, ``classes`` (names,
-    none: all), ``path``, ``choice`` or ``text``.
-    """
-
-    name: str
-    form: Literal["share", "number", "level", "seed", "classes", "path", "choice", "text"]
-    help: str
-    default: Any = None
-    choices: tuple[str, ...] = ()
 
 
 RATE = Setting("rate", "share", "share of the samples (of the chosen classes) that it is done to", 0.1)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption import CORRUPTIONS
-from lsi_engine.samples.corruption.record import Setting
+from lsi_engine.samples.setting import Setting
 
 
 def parse(text: str) -> dict[str, Any]:

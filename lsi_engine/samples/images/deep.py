@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from lsi_engine.samples.media import LARGE_PIXELS, UnreadableMedia, identify, one_large_image
+from lsi_engine.samples.files import UnreadableMedia
+from lsi_engine.samples.images.decoding import LARGE_PIXELS, identify, one_large_image
 
 #: Reduced by a whole factor (means of blocks) until neither side is longer: 32 MB at most.
 LONGEST_SIDE = 4096

@@ -223,8 +223,7 @@ def read_arrow(path: Path) -> Rows:
 
 
 def _arrow_rows(schema: Any, count: int, column: Callable[[str], list[Any]]) -> Rows:
-    # pandas stores a table's own index as such a column.
-    columns = [name for name in schema.names if not name.startswith("__index_level_")]
+    columns = [name for name in schema.names if not is_index(name)]
     stated = (schema.metadata or {}).get(b"huggingface", b"{}")
     places, positions = [f"row {row}" for row in range(count)], list(range(count))
     try:
@@ -232,6 +231,11 @@ def _arrow_rows(schema: Any, count: int, column: Callable[[str], list[Any]]) -> 
     except (ValueError, AttributeError):
         names = {}
     return Rows(columns, places, column, positions, class_names=names)
+
+
+def is_index(column: str) -> bool:
+    """Whether a Parquet ``column`` is a table's own index, which pandas stores beside the others."""
+    return column.startswith("__index_level_")
 
 
 def class_names(features: Any) -> dict[str, list[str]]:

@@ -13,12 +13,20 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.folder import files_below, resolved
-from lsi_engine.samples.media import UnreadableMedia, content_key, inside
-from lsi_engine.samples.sample_set import SampleSet, skipped_table
-from lsi_engine.samples.tables.columns import LABEL_COLUMNS, choose_column, row_label, stated_columns
+from lsi_engine.samples.files import UnreadableMedia, content_key, files_below, inside, resolved
+from lsi_engine.samples.sample_set import SampleSet, description, skipped_table
+from lsi_engine.samples.setting import Setting
+from lsi_engine.samples.source import Source
+from lsi_engine.samples.tables.columns import (
+    LABEL_COLUMN,
+    LABEL_COLUMNS,
+    choose_column,
+    row_labels,
+    sample_table,
+    stated_columns,
+)
 from lsi_engine.samples.tables.rows import Rows, class_names, read_arrow, read_parquet, read_rows
-from lsi_engine.samples.texts.text_folder import text_folder, unusable
+from lsi_engine.samples.text.text_folder import text_folder, unusable
 
 #: Names that tell a column, letter case aside.
 TEXT_COLUMNS = ("text", "texts", "review", "sentence", "content", "document", "message", "comment", "body")
@@ -63,8 +71,7 @@ def texts(
         two classes.
     """
     place = resolved(path)
-    settings = {"text_column": text_column, "label_column": label_column, "split": split}
-    source = {"kind": "texts", "path": str(place)} | {k: v for k, v in settings.items() if v is not None}
+    source = description("texts", path=place, text_column=text_column, label_column=label_column, split=split)
     rows = _rows_of(place)
     if rows is None:
         table, skipped = text_folder(place, progress)
@@ -202,35 +209,41 @@ def _table(
         of_text = choose_column(rows, None, TEXT_COLUMNS, "text", place, besides=of_label)
     if of_text == of_label:
         raise InputError(f"{place}: {of_text!r} is named as both the text and the label column")
-    reasons: dict[int, str] = {}
-    coded = rows.class_names.get(of_label)
-    labels, written = [], []
-    for row, (value, label) in enumerate(zip(rows.column(of_text), rows.column(of_label), strict=True)):
+    labels, reasons = row_labels(rows, of_label)
+    written = []
+    for row, value in enumerate(rows.column(of_text)):
         if row % 1000 == 0:
             progress("scan", row, len(rows))
-        try:
-            labels.append(row_label(label, coded))
-            reason = "" if isinstance(value, str) else f"its {of_text!r} is {_kind(value)}, not text"
-            reason = reason or unusable(value)
-        except UnreadableMedia as refused:
-            labels.append("")
-            reason = str(refused)
-        written.append("" if reason else value)
-        if reason:
-            reasons[row] = reason
+        if row not in reasons:
+            reason = unusable(value) if isinstance(value, str) else f"its {of_text!r} is {_kind(value)}, not text"
+            if reason:
+                reasons[row] = reason
+        written.append("" if row in reasons else value)
     progress("scan", len(rows), len(rows))
-    table = {
-        "label": labels,
-        "text": written,
-        "content": [content_key(text.encode()) for text in written],
-    }
-    frame = pd.DataFrame(stated_columns(rows, {of_text, of_label}) | table, dtype="str")
-    if "true_label" in frame:
-        frame["corrupted"] = (frame["label"] != frame["true_label"]).astype(bool)
-    if rows.positions != list(range(len(rows))):
-        frame["position"] = np.asarray(rows.positions, dtype=np.int64)
-    return frame, reasons
+    columns = {"label": labels, "text": written, "content": [content_key(text.encode()) for text in written]}
+    return sample_table(stated_columns(rows, {of_text, of_label}) | columns, rows.positions), reasons
 
 
 def _kind(value: Any) -> str:
     return "missing" if value is None else f"a {type(value).__name__}"
+
+
+TEXTS = Source(
+    texts,
+    "Texts",
+    "Texts",
+    command="texts",
+    modality="text",
+    settings=(
+        Setting(
+            "path",
+            "path",
+            "CSV, TSV, JSONL or Parquet; or a folder: one of .txt files a class, or a Hugging Face dataset",
+            label="File or folder of texts",
+            required=True,
+        ),
+        Setting("text_column", "text", "column of the texts; found by its name if usual", label="Text column"),
+        LABEL_COLUMN,
+        Setting("split", "text", "keep only this split, e.g. train", label="Split"),
+    ),
+)

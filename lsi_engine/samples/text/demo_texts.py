@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lsi_engine.samples.media import content_key
+from lsi_engine.samples.files import content_key
 from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.source import Source
 
 #: Messages in all, and among them those under a wrong label and those that two labels fit.
 MESSAGES, MISLABELLED, AMBIGUOUS = 400, 24, 24
@@ -98,3 +99,6 @@ def demo_texts() -> SampleSet:
     table = table.astype({"sample_id": "str", "name": "str", "content": "str"})
     table["corrupted"] = (table["label"] != table["true_label"]).astype(bool)
     return SampleSet("demo-texts (synthetic)", "text", table, {"kind": "demo_texts"})
+
+
+DEMO_TEXTS = Source(demo_texts, "Synthetic demo messages", "Texts", command="demo-texts", modality="text")
