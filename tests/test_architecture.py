@@ -106,6 +106,14 @@ def test_no_files_import_one_another() -> None:
     assert found >= CIRCLES, f"no circle any more, so take it off CIRCLES: {[sorted(each) for each in CIRCLES - found]}"
 
 
+@pytest.mark.parametrize("room", ["samples", "samples/corruption"])
+def test_no_function_of_a_package_is_hidden_by_a_module_of_its_name(room: str) -> None:
+    package = ROOT / "lsi_engine" / room
+    below = {path.stem for path in package.iterdir()}
+    offered = {name.rpartition(".")[2] for name in imports(package / "__init__.py")}
+    assert not below & offered
+
+
 def test_every_file_was_found() -> None:
     assert len(FILES) > 30
 

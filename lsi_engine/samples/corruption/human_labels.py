@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.labels import relabelled
+from lsi_engine.samples.corruption.record import ANY, Corruption
 from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.setting import Setting
 
 #: Name of each set of labels in the published files.
 SETS = {
@@ -128,3 +130,16 @@ def _read_npz(path: Path) -> dict[str, Any]:
 def _read_csv(path: Path) -> dict[str, Any]:
     frame = pd.read_csv(path, encoding="utf-8-sig")
     return {str(name): frame[name].to_numpy() for name in frame}
+
+
+HUMAN_LABELS = Corruption(
+    "human_labels",
+    human_labels,
+    "labels",
+    ANY,
+    "the labels that people gave to CIFAR-10 or CIFAR-100 (CIFAR-N)",
+    (
+        Setting("file", "path", "CIFAR-10_human.pt, CIFAR-100_human.pt, or the same as .npz or .csv"),
+        Setting("which", "choice", "which of the file's label sets", "aggre", tuple(SETS)),
+    ),
+)

@@ -10,10 +10,11 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.planted import plant
-from lsi_engine.samples.corruption.record import begun, chosen, generator, record
+from lsi_engine.samples.corruption.record import RATE, SEED, Corruption, begun, chosen, generator, record
 from lsi_engine.samples.files import content_key
 from lsi_engine.samples.images.damage import sample_seed
 from lsi_engine.samples.sample_set import SampleSet, opaque_id
+from lsi_engine.samples.setting import Setting
 
 #: Words that the pseudo-Latin has; few, so that two such texts resemble each other more than two real ones do.
 VOCABULARY = 150
@@ -90,3 +91,13 @@ def _vocabulary() -> Any:
         if word not in words:
             words.append(word)
     return np.array(words)
+
+
+LOREM_IPSUM = Corruption(
+    "lorem_ipsum",
+    lorem_ipsum,
+    "media",
+    ("text",),
+    "pseudo-Latin under random labels, in the place of texts or beside them",
+    (RATE, Setting("mode", "choice", "replace texts, or add to them", "replace", ("replace", "add")), SEED),
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -32,16 +32,23 @@ GIVEN = "given_label wrong in the source"
 #: Kinds that change nothing but labels.
 LABEL_KINDS = frozenset({"given_label", "flip_labels", "flip_pairs", "flip_by_confusion", "human_labels"})
 
-
 RATE = Setting("rate", "share", "share of the samples (of the chosen classes) that it is done to", 0.1)
 SEED = Setting("seed", "seed", "the same seed picks the same samples", 0)
 CLASSES = Setting("classes", "classes", "only samples of these classes; all when none is named")
+FEW = replace(RATE, default=0.05)
+SEVERITY = Setting("severity", "level", "from 1, just visible, to 5, hardly recognisable", 3)
+#: Modalities of corruptions that any sample with a label of its own can have.
+ANY: tuple[Modality, ...] = ("image", "text", "features")
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind of damage: ``apply(samples, **settings) -> SampleSet``, when it is done and to what it can be."""
+    """One kind of damage: ``apply(samples, **settings) -> SampleSet``, when it is done and to what it can be.
 
+    ``kind`` is its name in a run's configuration, ``summary`` what it does in a few words.
+    """
+
+    kind: str
     apply: Callable[..., SampleSet]
     stage: Stage
     modalities: tuple[Modality, ...]
