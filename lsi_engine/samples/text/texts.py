@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.files import UnreadableMedia, content_key, files_below, inside, resolved
+from lsi_engine.samples.files import content_key, resolved
 from lsi_engine.samples.sample_set import SampleSet, description, skipped_table
 from lsi_engine.samples.setting import Setting
 from lsi_engine.samples.source import Source
@@ -25,7 +22,8 @@ from lsi_engine.samples.tables.columns import (
     sample_table,
     stated_columns,
 )
-from lsi_engine.samples.tables.rows import Rows, class_names, read_arrow, read_parquet, read_rows
+from lsi_engine.samples.tables.datasets import read_dataset
+from lsi_engine.samples.tables.rows import Rows, read_rows
 from lsi_engine.samples.text.text_folder import text_folder, unusable
 
 #: Names that tell a column, letter case aside.
@@ -72,7 +70,7 @@ def texts(
     """
     place = resolved(path)
     source = description("texts", path=place, text_column=text_column, label_column=label_column, split=split)
-    rows = _rows_of(place)
+    rows = read_dataset(place) if place.is_dir() else read_rows(place)
     if rows is None:
         table, skipped = text_folder(place, progress)
         reasons: dict[int, str] = {}
@@ -94,102 +92,6 @@ def texts(
     samples = everything.keep(kept, skipped_table(skipped))
     samples.require_two_classes()
     return samples
-
-
-def _rows_of(place: Path) -> Rows | None:
-    """Rows of a file or a Hugging Face dataset; None for a folder of text files."""
-    if not place.is_dir():
-        return read_rows(place)
-    if (place / "dataset_dict.json").is_file():
-        names = _json(place / "dataset_dict.json").get("splits")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"{place / 'dataset_dict.json'} names no splits; save the dataset again")
-        return _joined([_labelled_split(_saved(_below(place, name)), name) for name in names], place)
-    if (place / "state.json").is_file():
-        return _saved(place)
-    skipped: list[tuple[str, str]] = []
-    files = sorted(path for path in files_below(place, skipped) if path.lower().endswith(".parquet"))
-    if not files:
-        return None
-    rows = _joined([_labelled_split(read_parquet(_below(place, file)), _split_of(file)) for file in files], place)
-    return dataclasses.replace(rows, skipped=skipped + rows.skipped)
-
-
-def _saved(folder: Path) -> Rows:
-    """One split as ``save_to_disk`` writes it: the data files that ``state.json`` lists, in its order."""
-    state = _json(folder / "state.json")
-    if state.get("_indices_data_files"):
-        raise InputError(f"{folder} holds a selection of rows by index; save it again after flatten_indices()")
-    listed = state.get("_data_files")
-    if not isinstance(listed, list) or not listed or not all(isinstance(each, dict) for each in listed):
-        raise InputError(f"{folder / 'state.json'} lists no data files; save the dataset again")
-    rows = _joined([read_arrow(_below(folder, str(each.get("filename", "")))) for each in listed], folder)
-    described = _json(folder / "dataset_info.json").get("features") if (folder / "dataset_info.json").is_file() else {}
-    rows = dataclasses.replace(rows, class_names=rows.class_names | class_names(described))
-    split = state.get("_split")
-    return _labelled_split(rows, split) if isinstance(split, str) else rows
-
-
-def _below(folder: Path, name: str) -> Path:
-    try:
-        return inside(str(folder), name)
-    except UnreadableMedia as reason:
-        raise InputError(f"{folder}: {name!r} {reason}") from reason
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes()[: 64 * 2**20])
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object")
-    return value
-
-
-def _split_of(file: str) -> str:
-    """``train`` for ``data/train-00000-of-00004.parquet`` and ``train/0000.parquet``; "" where no part says it."""
-    for part in reversed(file.split("/")):
-        for split in ("train", "test", "validation", "unsupervised"):
-            if part == split or part.startswith((f"{split}-", f"{split}.")):
-                return split
-    return ""
-
-
-def _labelled_split(rows: Rows, split: str) -> Rows:
-    if "split" in rows.columns or not split:
-        return rows
-    column = rows.column
-    return dataclasses.replace(
-        rows,
-        columns=[*rows.columns, "split"],
-        column=lambda name: [split] * len(rows) if name == "split" else column(name),
-        places=[f"{split}, {place}" for place in rows.places],
-    )
-
-
-def _joined(parts: Sequence[Rows], where: Path) -> Rows:
-    """The rows of several files of one dataset, one after the other."""
-    if not parts:
-        raise InputError(f"{where} holds no data files")
-    if len(parts) == 1:
-        return parts[0]
-    for part in parts[1:]:
-        if set(part.columns) != set(parts[0].columns):
-            differing = sorted(set(part.columns) ^ set(parts[0].columns))
-            raise InputError(f"{where}: its files have different columns ({', '.join(differing)}); give one of them")
-    places: list[str] = []
-    for part in parts:
-        # Row numbers count through the files, like the positions.
-        places += [f"{place.rpartition('row ')[0]}row {len(places) + at}" for at, place in enumerate(part.places)]
-    return Rows(
-        parts[0].columns,
-        places,
-        lambda name: [value for part in parts for value in part.column(name)],
-        list(range(len(places))),
-        [item for part in parts for item in part.skipped],
-        {name: names for part in parts for name, names in part.class_names.items()},
-    )
 
 
 def _table(
