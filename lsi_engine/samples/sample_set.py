@@ -53,11 +53,11 @@ class SampleSet:
     table
         One row a sample, in the source's own order, default RangeIndex. Columns, all ``str`` dtype:
 
-        - ``sample_id``: opaque, unique and stable: it does not depend on the label, on the file's name in a
-          readable way, or on which other samples are present. ASCII letters, digits, ``-`` and ``_`` only.
+        - ``sample_id``: opaque, unique and stable: it does not depend on the label, on the file's name in a readable
+          way, or on which other samples are present. ASCII letters, digits, ``-`` and ``_`` only.
         - ``label``: the given label, as a class name.
-        - ``name``: what a person would call the sample (relative path, index); may give the label away, so it
-          is never shown in blinded reading.
+        - ``name``: what a person would call the sample (relative path, index); may give the label away, so it is never
+          shown in blinded reading.
         - ``media`` (images): reference that ``open_media(source, media)`` understands.
         - ``text`` (texts): the text itself. It is the sample's only copy in a run, so that pages and exports need
           neither the source nor the network, and a text that a corruption wrote can be shown at all.
@@ -108,8 +108,8 @@ class SampleSet:
     def keep(self, kept: NDArray[np.bool_], skipped: pd.DataFrame) -> SampleSet:
         """Only the samples where ``kept (N,)`` holds; ``skipped`` (item, reason) says why the others went.
 
-        Raises ``InputError`` when fewer than two classes are left. Corrupt labels after this, not before:
-        a rate is a share of the samples that are really scored.
+        Raises ``InputError`` when fewer than two classes are left. Corrupt labels after this, not before: a rate is a
+        share of the samples that are really scored.
         """
         if not len(skipped) and kept.all():
             return self

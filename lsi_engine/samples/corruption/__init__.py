@@ -46,9 +46,9 @@ CORRUPTIONS: dict[str, Corruption] = {
 def apply(samples: SampleSet, steps: Iterable[Mapping[str, Any]], stage: Stage | None = None) -> SampleSet:
     """Apply ``steps`` in order, each ``{"kind": NAME, **settings}``, e.g. ``{"kind": "flip_labels", "rate": 0.1}``.
 
-    Stages come one after the other whatever the order of the steps: media, labels, features. With ``stage`` only
-    its steps are applied. Raises ``InputError`` for an unknown kind or setting, or a kind that these samples cannot
-    have, before anything is changed.
+    Stages come one after the other whatever the order of the steps: media, labels, features. With ``stage`` only its
+    steps are applied. Raises ``InputError`` for an unknown kind or setting, or a kind that these samples cannot have,
+    before anything is changed.
     """
     planned = []
     for step in steps:

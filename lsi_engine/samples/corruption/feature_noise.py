@@ -25,8 +25,8 @@ def feature_noise(samples: SampleSet, sigma: float, rate: float = 1.0, classes: 
     samples
         With ``features (N, D)``.
     sigma
-        Standard deviation of the noise on feature j, in units of feature j's own standard deviation over all N
-        samples before the noise; a feature without spread gets none. 0 changes nothing and marks nothing.
+        Standard deviation of the noise on feature j, in units of feature j's own standard deviation over all N samples
+        before the noise; a feature without spread gets none. 0 changes nothing and marks nothing.
     rate, classes, seed
         Which samples: exactly ``round(rate * n)`` of the n samples of ``classes``.
 

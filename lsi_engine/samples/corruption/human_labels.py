@@ -1,7 +1,7 @@
 """The labels that people really gave: the files of CIFAR-10N and CIFAR-100N (Wei et al. 2022).
 
-The published files are PyTorch checkpoints of NumPy arrays by name, one value an image in the dataset's original
-order. They are read with ``weights_only=True``, with no more than NumPy's own array constructors allowed.
+The published files are PyTorch checkpoints of NumPy arrays by name, one value an image in the dataset's original order.
+They are read with ``weights_only=True``, with no more than NumPy's own array constructors allowed.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def human_labels(samples: SampleSet, file: str | Path, which: str = "aggre") -> 
     which
         ``aggre`` (majority of three people), ``worse``, ``random1`` to ``random3`` (CIFAR-10N), ``noisy`` (CIFAR-100N).
 
-    The file's ``clean_label`` must agree with the samples' own labels one to one, image by image: that tells a file
-    in another order, or of another dataset. Raises ``InputError`` naming the first image where it does not.
+    The file's ``clean_label`` must agree with the samples' own labels one to one, image by image: that tells a file in
+    another order, or of another dataset. Raises ``InputError`` naming the first image where it does not.
     """
     if which not in SETS:
         raise InputError(f"there are no human labels {which!r}; choose one of {', '.join(SETS)}")

@@ -96,8 +96,8 @@ def flip_by_confusion(samples: SampleSet, matrix: Any, seed: int = 0) -> SampleS
     """Give each class's samples wrong labels in the shares that a confusion matrix states.
 
     ``matrix`` is a mapping ``{class: {other class: share}}`` or the path of a CSV file with the class names in its
-    first column and first line. Of the n samples of a class, ``round(share * n)`` get each other label; what stands
-    on the diagonal follows and is not read. Raises ``InputError`` for an unknown class or shares above 1 in all.
+    first column and first line. Of the n samples of a class, ``round(share * n)`` get each other label; what stands on
+    the diagonal follows and is not read. Raises ``InputError`` for an unknown class or shares above 1 in all.
     """
     random = generator(seed, "flip_by_confusion")
     samples.require_two_classes()

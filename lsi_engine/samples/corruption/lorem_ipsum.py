@@ -28,9 +28,9 @@ def lorem_ipsum(
     """Put pseudo-Latin under labels drawn at random, each class being equally likely.
 
     ``replace``: exactly ``round(rate * N)`` of the N texts are replaced, each by one of as many words; ``true_label``
-    and ``true_content`` keep what was there. ``add``: as many texts stand behind the others, as long as texts
-    drawn from them; no label is right for them, so their ``true_label`` is "". All of them count as corrupted,
-    also where the random label happens to be the old one.
+    and ``true_content`` keep what was there. ``add``: as many texts stand behind the others, as long as texts drawn
+    from them; no label is right for them, so their ``true_label`` is "". All of them count as corrupted, also where the
+    random label happens to be the old one.
 
     Raises ``InputError`` where the samples are no texts, or for a setting out of range.
     """

@@ -1,8 +1,8 @@
 """What every corruption shares: which samples it picks, how it writes down what it did, and how it is described.
 
-A sample table that was corrupted holds three columns more: ``true_label`` (the label before any corruption, "" where
-no label of the dataset is right), ``corruption`` (what was done to the sample, in order, " + " in between, "" for
-nothing) and ``corrupted`` (whether the sample now differs from what it was).
+A sample table that was corrupted holds three columns more: ``true_label`` (the label before any corruption, "" where no
+label of the dataset is right), ``corruption`` (what was done to the sample, in order, " + " in between, "" for nothing)
+and ``corrupted`` (whether the sample now differs from what it was).
 """
 
 from __future__ import annotations

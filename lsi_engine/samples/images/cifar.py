@@ -28,9 +28,9 @@ def cifar10(root: str | Path, split: str = "train", *, progress: Progress = sile
     """CIFAR-10 images (Krizhevsky 2009) from whichever files of ``split``, train or test, ``root`` holds.
 
     ``root`` is the folder with the batches, or the one that ``cifar-10-batches-py`` lies in. Samples are in the
-    original order, batch by batch. Record 17 of ``data_batch_2`` has the id ``cifar10-2-00017`` and the media
-    reference ``data_batch_2/17``; record 17 of ``test_batch`` has the id ``cifar10-test-00017``. Raises ``InputError``
-    naming the file that is missing, damaged or asks for anything but plain data.
+    original order, batch by batch. Record 17 of ``data_batch_2`` has the id ``cifar10-2-00017`` and the media reference
+    ``data_batch_2/17``; record 17 of ``test_batch`` has the id ``cifar10-test-00017``. Raises ``InputError`` naming the
+    file that is missing, damaged or asks for anything but plain data.
     """
     return _read("cifar10", root, split, progress)
 

@@ -3,10 +3,10 @@
 CIFAR-10: ``data_batch_1`` … ``data_batch_5``, ``test_batch`` and ``batches.meta``. CIFAR-100: ``train``, ``test`` and
 ``meta``.
 
-The files are pickles, and unpickling runs whatever a file asks for. Here it can ask for nothing: the unpickler
-below builds plain containers only, and gives the few names that a stored NumPy array mentions inert stand-ins
-that keep their arguments. The array is then rebuilt from its bytes by ``np.frombuffer``. Any other name is
-refused before anything is looked up or called. (Walking the opcodes by hand would be the same in more lines.)
+The files are pickles, and unpickling runs whatever a file asks for. Here it can ask for nothing: the unpickler below
+builds plain containers only, and gives the few names that a stored NumPy array mentions inert stand-ins that keep their
+arguments. The array is then rebuilt from its bytes by ``np.frombuffer``. Any other name is refused before anything is
+looked up or called. (Walking the opcodes by hand would be the same in more lines.)
 """
 
 from __future__ import annotations

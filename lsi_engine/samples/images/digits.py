@@ -26,8 +26,8 @@ def _digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def digits() -> SampleSet:
     """The digits dataset (Alpaydin and Kaynak 1998, UCI; bundled with scikit-learn), in its own order.
 
-    Features are the 64 raw pixels, ``(1797, 64)`` float32 from 0 (background) to 16 (ink), row by row.
-    Labels are the class names "0" to "9". Sample 42 has the id ``digit-0042`` and the media reference "42".
+    Features are the 64 raw pixels, ``(1797, 64)`` float32 from 0 (background) to 16 (ink), row by row. Labels are the
+    class names "0" to "9". Sample 42 has the id ``digit-0042`` and the media reference "42".
     """
     pixels, labels = _digits()
     count = len(labels)

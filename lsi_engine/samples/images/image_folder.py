@@ -26,17 +26,17 @@ def image_folder(
 ) -> SampleSet:
     """Every image below ``root``, in the order of its relative path.
 
-    Each file is read once here: hashed for the feature cache and identified by its content. It is decoded only
-    when its features are extracted, so a truncated file turns up there.
+    Each file is read once here: hashed for the feature cache and identified by its content. It is decoded only when its
+    features are extracted, so a truncated file turns up there.
 
     Parameters
     ----------
     root
         Folder to search, sub-folders included. Hidden files and folders are ignored.
     label_pattern
-        Regular expression searched for in the file's name; the label is its first group, or the whole match if
-        it has none. Without it (and without ``labels_csv``) the label is the name of the folder directly
-        below ``root`` that the file lies in.
+        Regular expression searched for in the file's name; the label is its first group, or the whole match if it has
+        none. Without it (and without ``labels_csv``) the label is the name of the folder directly below ``root`` that
+        the file lies in.
     label_default
         Label of files whose name ``label_pattern`` does not match; without it they are skipped and listed.
     group_pattern
@@ -55,8 +55,8 @@ def image_folder(
     Raises
     ------
     InputError
-        No such folder, a pattern that does not compile, settings that exclude each other, a CSV file that cannot
-        be used, or fewer than two classes with usable images.
+        No such folder, a pattern that does not compile, settings that exclude each other, a CSV file that cannot be
+        used, or fewer than two classes with usable images.
     """
     folder = resolved(root)
     if not folder.is_dir():

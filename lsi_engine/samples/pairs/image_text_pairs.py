@@ -61,8 +61,8 @@ def image_text_pairs(
     file_column, caption_column
         Columns of a file of rows; when not given, the only one with a usual name.
     instances
-        COCO's ``instances_*.json`` of the same images: each pair is labelled with the category of which the image
-        shows the most area, among ``categories`` where these are given.
+        COCO's ``instances_*.json`` of the same images: each pair is labelled with the category of which the image shows
+        the most area, among ``categories`` where these are given.
     categories
         Keep only images that show one of these (the paper: banana, elephant); needs ``instances``.
     progress

@@ -37,20 +37,20 @@ def feature_file(
     ``splits`` and ``image_paths``, each ``(N,)``. ``.parquet``: a column ``label``, optionally ``sample_id``,
     ``group``, ``true_label``, ``split`` and ``image_path``; the features are one column of equally long lists, or all
     other columns, which must then be numbers. ``.npy``: ``features (N, D)`` alone, memory-mapped and never read whole,
-    with ``X.labels.npy`` beside ``X.npy`` for the labels ``(N,)`` and, optionally, ``X.groups.npy`` and so on: for
-    more features than memory.
+    with ``X.labels.npy`` beside ``X.npy`` for the labels ``(N,)`` and, optionally, ``X.groups.npy`` and so on: for more
+    features than memory.
 
-    Features are kept as float32, or float64 where they are (float16 and integers become float32). Labels may be
-    text or whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. With ``class_names (C,)`` labels are
-    numbers below C, and class k is called by the k-th name. A sample's id is the given one where
-    that is plain (letters, digits, ``-``, ``_``; 64 at most), else a digest of it; row 42 of a file without ids is
-    ``row-000042``. Rows with NaN or infinite features or without a label are skipped and listed.
+    Features are kept as float32, or float64 where they are (float16 and integers become float32). Labels may be text or
+    whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. With ``class_names (C,)`` labels are numbers
+    below C, and class k is called by the k-th name. A sample's id is the given one where that is plain (letters,
+    digits, ``-``, ``_``; 64 at most), else a digest of it; row 42 of a file without ids is ``row-000042``. Rows with
+    NaN or infinite features or without a label are skipped and listed.
 
     Pictures are shown and never scored. ``image_path`` (``image_paths`` in ``.npz``, ``X.image_paths.npy``) names each
     row's, relative to the folder ``images`` or else to the file's own; without it, row i has the i-th picture of
     ``images`` (:func:`.row_pictures.row_pictures`). Then the modality is "image", ``media`` refers to the picture and
-    ``image_content`` is the hash of its bytes, both "" for a row without one. A picture that is missing or leads out
-    of the folder is listed, and its row scored all the same. ``images=""`` looks for none.
+    ``image_content`` is the hash of its bytes, both "" for a row without one. A picture that is missing or leads out of
+    the folder is listed, and its row scored all the same. ``images=""`` looks for none.
 
     Raises ``InputError`` naming the file and the row, column or lengths for anything that cannot be used, and for
     ``images`` without a single picture of a row.

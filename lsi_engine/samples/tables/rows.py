@@ -1,7 +1,7 @@
 """Rows out of CSV, TSV, JSONL, Parquet and Arrow files, with the place of each row for messages.
 
-Nothing here trusts the file: lines and cells have a limit, a compressed file is read as a stream, and a row that
-cannot be read is listed with its line instead of ending the reading.
+Nothing here trusts the file: lines and cells have a limit, a compressed file is read as a stream, and a row that cannot
+be read is listed with its line instead of ending the reading.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def ending(path: Path) -> str:
 def read_rows(path: Path) -> Rows:
     """The rows of a CSV, TSV, JSONL or Parquet file; the name's ending decides.
 
-    Raises ``InputError`` naming the file, and the line where there is one, for what is missing, no plain file,
-    damaged as a whole, empty, too large, or has a column name twice.
+    Raises ``InputError`` naming the file, and the line where there is one, for what is missing, no plain file, damaged
+    as a whole, empty, too large, or has a column name twice.
     """
     if not path.exists():
         raise InputError(f"there is no file {path}")

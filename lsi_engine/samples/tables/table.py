@@ -42,22 +42,22 @@ def table(path: str | Path, *, label_column: str | None = None, progress: Progre
         The file. A column counts as numbers when more than half of its rows hold one; the others are left out and
         listed in ``skipped``, as are row numbers and ids. What the features are scaled by is the run's affair.
     label_column
-        The column of the classes; when not given, the only one with a usual name (``LABEL_COLUMNS``), or the only
-        one without numbers.
+        The column of the classes; when not given, the only one with a usual name (``LABEL_COLUMNS``), or the only one
+        without numbers.
     progress
         Stage "scan", counted in columns.
 
     Returns
     -------
-    Samples with ``features (N, D)`` float32 in the order of the file's columns. Ids come from ``sample_id`` or a
-    unique ``id``, else row 42 is ``row-000042``. ``group``, ``true_label`` and ``split`` are read as in a feature file.
-    Rows without a label, or with a missing, infinite or unreadable number, are listed in ``skipped`` with their place.
+    Samples with ``features (N, D)`` float32 in the order of the file's columns. Ids come from ``sample_id`` or a unique
+    ``id``, else row 42 is ``row-000042``. ``group``, ``true_label`` and ``split`` are read as in a feature file. Rows
+    without a label, or with a missing, infinite or unreadable number, are listed in ``skipped`` with their place.
 
     Raises
     ------
     InputError
-        Nothing there, a file that is damaged as a whole, a label column that cannot be told, no column of numbers
-        (each other column is named with an example), or fewer than two classes.
+        Nothing there, a file that is damaged as a whole, a label column that cannot be told, no column of numbers (each
+        other column is named with an example), or fewer than two classes.
     """
     file = resolved(path)
     rows = read_rows(file)

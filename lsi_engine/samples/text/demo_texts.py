@@ -65,8 +65,8 @@ def demo_texts() -> SampleSet:
     """400 synthetic English messages in four classes, the same ones on every machine.
 
     24 stand under a wrong label: ``true_label`` has the right one and ``corrupted`` is true. 24 others raise two
-    concerns of different classes and carry one of the two labels, which is not wrong. The column ``planted`` says
-    so of both ("mislabelled", "ambiguous: billing or delivery"; "" for the rest).
+    concerns of different classes and carry one of the two labels, which is not wrong. The column ``planted`` says so of
+    both ("mislabelled", "ambiguous: billing or delivery"; "" for the rest).
     """
     random = np.random.default_rng(20_260_101)
     classes = sorted(CONCERNS)

@@ -45,11 +45,11 @@ def texts(
     path
         A CSV, TSV or JSONL file (``.gz`` or not), a Parquet file, a folder that Hugging Face's ``save_to_disk`` wrote,
         a folder of Parquet files, or a folder with one folder of ``.txt`` files for each class, directly or below
-        folders for the splits (the layout of IMDb's ``aclImdb``; its ``unsup`` folders have no labels, so they are
-        left out).
+        folders for the splits (the layout of IMDb's ``aclImdb``; its ``unsup`` folders have no labels, so they are left
+        out).
     text_column, label_column
-        Columns of a file of rows; when not given, the only one with a usual name (``TEXT_COLUMNS``,
-        ``LABEL_COLUMNS``), or the other of two.
+        Columns of a file of rows; when not given, the only one with a usual name (``TEXT_COLUMNS``, ``LABEL_COLUMNS``),
+        or the other of two.
     split
         Keep only this split (``train``) of a source that states splits.
     progress
