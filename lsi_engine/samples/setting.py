@@ -26,7 +26,7 @@ class Setting:
     choices
         The values of a ``choice``.
     label
-        What a form writes beside the field; the name where it is "".
+        What a form writes beside the field; made from the name unless it is given.
     required
         Whether there is no going without.
     """
@@ -38,3 +38,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     label: str = ""
     required: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.name.replace("_", " ").capitalize())

@@ -40,7 +40,7 @@ class Source:
     opener
         ``(**settings) -> SampleSet``; takes ``progress`` too where reading may last. Its name is the source's kind.
     title, group
-        What people call it, and the heading that it stands under.
+        What people call it, and the heading that it stands under; its own title unless another is given.
     command
         Sub-command of ``lsi compute``.
     modality
@@ -59,14 +59,18 @@ class Source:
 
     opener: Callable[..., SampleSet]
     title: str
-    group: str
     command: str
     modality: Modality
+    group: str = ""
     settings: tuple[Setting, ...] = ()
     media: MediaReader | None = None
     media_source: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     with_features: bool = False
     archives: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.group:
+            object.__setattr__(self, "group", self.title)
 
     @property
     def kind(self) -> str:

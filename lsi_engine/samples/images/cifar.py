@@ -19,7 +19,7 @@ from lsi_engine.samples.images.cifar_files import (
     read_batch,
     read_record,
 )
-from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.sample_set import SampleSet, description
 from lsi_engine.samples.setting import Setting
 from lsi_engine.samples.source import MediaReader, Source
 
@@ -81,7 +81,7 @@ def _read(kind: str, root: str | Path, split: str, progress: Progress) -> Sample
             )
         )
     progress("scan", len(found), len(found))
-    source = {"kind": kind, "root": str(folder)} | ({} if split == "train" else {"split": split})
+    source = description(kind, root=folder, split=None if split == "train" else split)
     samples = SampleSet(kind, "image", pd.concat(tables, ignore_index=True), source)
     samples.require_two_classes()
     return samples
@@ -92,12 +92,12 @@ CIFAR10, CIFAR100 = (
     Source(
         opener,
         title,
-        "Published set",
+        group="Published set",
         command=opener.__name__,
         modality="image",
         settings=(
             Setting("root", "folder", "its original python files", label=f"Folder of {title}", required=True),
-            Setting("split", "choice", "which images", "train", tuple(LAYOUTS[opener.__name__].splits), "Split"),
+            Setting("split", "choice", "which images", "train", tuple(LAYOUTS[opener.__name__].splits)),
         ),
         media=RECORDS,
         archives=(opener.__name__,),

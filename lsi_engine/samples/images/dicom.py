@@ -134,7 +134,7 @@ def _harmless(keyword: str) -> str:
 DICOM_FOLDER = Source(
     dicom_folder,
     "DICOM files",
-    "Image folder",
+    group="Image folder",
     command="dicom",
     modality="image",
     settings=(

@@ -62,7 +62,6 @@ def decode_digit(payload: bytes) -> Image.Image:
 DIGITS = Source(
     digits,
     "Digits",
-    "Digits",
     command="digits",
     modality="image",
     media=MediaReader(read_digit, decode_digit),

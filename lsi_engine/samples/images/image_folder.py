@@ -118,24 +118,13 @@ LABELS_CSV = Setting(
 IMAGE_FOLDER = Source(
     image_folder,
     "Image folder",
-    "Image folder",
     command="images",
     modality="image",
     settings=(
         Setting("root", "folder", "searched with its sub-folders", label="Folder of images", required=True),
-        Setting(
-            "label_pattern",
-            "text",
-            "regular expression on the file name; its first group is the label",
-            label="Label pattern",
-        ),
+        Setting("label_pattern", "text", "regular expression on the file name; its first group is the label"),
         Setting("label_default", "text", "label where the pattern does not match", label="Default label"),
-        Setting(
-            "group_pattern",
-            "text",
-            "regular expression on the file name; its first group is the group (patient)",
-            label="Group pattern",
-        ),
+        Setting("group_pattern", "text", "regular expression on the file name; its first group is the group (patient)"),
         LABELS_CSV,
     ),
     media=IMAGE_FILES,

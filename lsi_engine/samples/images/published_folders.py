@@ -113,11 +113,11 @@ def _read(folder: Path, split: str, kind: str, labelling: Callable[[str], LabelR
     return samples
 
 
-_SPLIT = Setting("split", "choice", "one at a time: splits are never mixed", "train", ("train", "val"), "Split")
+_SPLIT = Setting("split", "choice", "one at a time: splits are never mixed", "train", ("train", "val"))
 WORDNET_FOLDER = Source(
     wordnet_folder,
     "Imagenette or Imagewoof",
-    "Published set",
+    group="Published set",
     command="imagenette",
     modality="image",
     settings=(
@@ -130,7 +130,7 @@ WORDNET_FOLDER = Source(
 PNEUMONIA = Source(
     pneumonia,
     "Pediatric pneumonia",
-    "Published set",
+    group="Published set",
     command="pneumonia",
     modality="image",
     settings=(

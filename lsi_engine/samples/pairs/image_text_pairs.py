@@ -233,7 +233,6 @@ def _shown(path: Path, categories: Sequence[str] | None) -> dict[Any, str]:
 IMAGE_TEXT_PAIRS = Source(
     image_text_pairs,
     "Image–caption pairs",
-    "Image–caption pairs",
     command="pairs",
     modality="pairs",
     settings=(
@@ -253,10 +252,10 @@ IMAGE_TEXT_PAIRS = Source(
             ("all", "first"),
             "Captions of an image",
         ),
-        Setting("file_column", "text", "column of the file names; found by its name if usual", label="File column"),
-        Setting("caption_column", "text", "column of the captions; found by its name if usual", label="Caption column"),
+        Setting("file_column", "text", "column of the file names; found by its name if usual"),
+        Setting("caption_column", "text", "column of the captions; found by its name if usual"),
         Setting("instances", "file", "labels pairs by what the image shows", label="COCO's instances_*.json"),
-        Setting("categories", "names", "only images that show one of these", label="Categories"),
+        Setting("categories", "names", "only images that show one of these"),
     ),
     media=IMAGE_FILES,
 )

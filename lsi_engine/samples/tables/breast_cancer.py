@@ -40,7 +40,7 @@ def breast_cancer() -> SampleSet:
 BREAST_CANCER = Source(
     breast_cancer,
     "scikit-learn's breast-cancer data",
-    "Table",
+    group="Table",
     command="breast-cancer",
     modality="features",
     with_features=True,

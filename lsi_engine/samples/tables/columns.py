@@ -19,7 +19,7 @@ from lsi_engine.samples.tables.rows import Rows
 
 #: Names that tell a column of labels, letter case aside.
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "sentiment", "diagnosis", "species", "y")
-LABEL_COLUMN = Setting("label_column", "text", "column of the labels; found by its name if usual", label="Label column")
+LABEL_COLUMN = Setting("label_column", "text", "column of the labels; found by its name if usual")
 MAX_LABEL = 200
 #: Columns that become the sample table's own of the same name, and what an array of them is called in ``.npz``.
 OPTIONAL = {"sample_id": "sample_ids", "group": "groups", "true_label": "true_labels", "split": "splits"}

@@ -123,7 +123,6 @@ def _not_finite(features: NDArray[np.floating]) -> dict[int, str]:
 FEATURE_FILE = Source(
     feature_file,
     "Feature file",
-    "Feature file",
     command="features",
     modality="features",
     settings=(
@@ -141,7 +140,7 @@ FEATURE_FILE = Source(
             "where the paths in its image_path begin",
             label="Pictures",
         ),
-        Setting("class_names", "names", "what the classes 0, 1, … are called, in that order", (), label="Class names"),
+        Setting("class_names", "names", "what the classes 0, 1, … are called, in that order", ()),
     ),
     media_source=pictures_of,
     with_features=True,

@@ -148,7 +148,6 @@ def _example(rows: Rows, name: str) -> str:
 TABLE = Source(
     table,
     "Table",
-    "Table",
     command="table",
     modality="features",
     settings=(

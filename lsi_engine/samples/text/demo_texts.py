@@ -101,4 +101,4 @@ def demo_texts() -> SampleSet:
     return SampleSet("demo-texts (synthetic)", "text", table, {"kind": "demo_texts"})
 
 
-DEMO_TEXTS = Source(demo_texts, "Synthetic demo messages", "Texts", command="demo-texts", modality="text")
+DEMO_TEXTS = Source(demo_texts, "Synthetic demo messages", group="Texts", command="demo-texts", modality="text")

@@ -133,7 +133,6 @@ def _kind(value: Any) -> str:
 TEXTS = Source(
     texts,
     "Texts",
-    "Texts",
     command="texts",
     modality="text",
     settings=(
@@ -144,8 +143,8 @@ TEXTS = Source(
             label="File or folder of texts",
             required=True,
         ),
-        Setting("text_column", "text", "column of the texts; found by its name if usual", label="Text column"),
+        Setting("text_column", "text", "column of the texts; found by its name if usual"),
         LABEL_COLUMN,
-        Setting("split", "text", "keep only this split, e.g. train", label="Split"),
+        Setting("split", "text", "keep only this split, e.g. train"),
     ),
 )
