@@ -14,11 +14,11 @@ from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.feature_noise import FEATURE_NOISE
 from lsi_engine.samples.corruption.human_labels import HUMAN_LABELS
 from lsi_engine.samples.corruption.images import IMAGE_CORRUPTIONS
+from lsi_engine.samples.corruption.kind import STAGES, Corruption, Stage
 from lsi_engine.samples.corruption.labels import FLIP_BY_CONFUSION, FLIP_LABELS, FLIP_PAIRS, flip_labels
 from lsi_engine.samples.corruption.lorem_ipsum import LOREM_IPSUM
 from lsi_engine.samples.corruption.pairs import SWAP_CAPTIONS
 from lsi_engine.samples.corruption.planted import EXACT_DUPLICATES, NEAR_DUPLICATES, OUTLIERS
-from lsi_engine.samples.corruption.record import STAGES, Corruption, Stage
 from lsi_engine.samples.sample_set import SampleSet
 from lsi_engine.samples.setting import Setting
 

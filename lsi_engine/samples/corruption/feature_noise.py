@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lsi_engine.errors import InputError
-from lsi_engine.samples.corruption.record import ANY, CLASSES, RATE, SEED, Corruption, chosen, generator, record
+from lsi_engine.samples.corruption.kind import ANY, CLASSES, RATE, SEED, Corruption
+from lsi_engine.samples.corruption.record import chosen, generator, record
 from lsi_engine.samples.sample_set import SampleSet
 from lsi_engine.samples.setting import Setting
 

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.corruption.kind import ANY, Corruption
 from lsi_engine.samples.corruption.labels import relabelled
-from lsi_engine.samples.corruption.record import ANY, Corruption
 from lsi_engine.samples.sample_set import SampleSet
 from lsi_engine.samples.setting import Setting
 

@@ -9,17 +9,8 @@ import numpy as np
 import pandas as pd
 
 from lsi_engine.errors import InputError
-from lsi_engine.samples.corruption.record import (
-    CLASSES,
-    RATE,
-    SEED,
-    SEVERITY,
-    Corruption,
-    chosen,
-    generator,
-    level,
-    record,
-)
+from lsi_engine.samples.corruption.kind import CLASSES, RATE, SEED, SEVERITY, Corruption
+from lsi_engine.samples.corruption.record import chosen, generator, level, record
 from lsi_engine.samples.images.damage import damaged_content, sample_seed
 from lsi_engine.samples.sample_set import SampleSet
 

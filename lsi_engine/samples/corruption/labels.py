@@ -11,19 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
-from lsi_engine.samples.corruption.record import (
-    ANY,
-    CLASSES,
-    RATE,
-    SEED,
-    Corruption,
-    begun,
-    chosen,
-    class_list,
-    generator,
-    record,
-    share,
-)
+from lsi_engine.samples.corruption.kind import ANY, CLASSES, RATE, SEED, Corruption
+from lsi_engine.samples.corruption.record import begun, chosen, class_list, generator, record, share
 from lsi_engine.samples.sample_set import SampleSet
 from lsi_engine.samples.setting import Setting
 

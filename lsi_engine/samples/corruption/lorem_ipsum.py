@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.corruption.kind import RATE, SEED, Corruption
 from lsi_engine.samples.corruption.planted import plant
-from lsi_engine.samples.corruption.record import RATE, SEED, Corruption, begun, chosen, generator, record
+from lsi_engine.samples.corruption.record import begun, chosen, generator, record
 from lsi_engine.samples.files import content_key
 from lsi_engine.samples.images.damage import sample_seed
 from lsi_engine.samples.sample_set import SampleSet, opaque_id

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lsi_engine.errors import InputError
-from lsi_engine.samples.corruption.record import RATE, SEED, Corruption, begun, chosen, generator, record
+from lsi_engine.samples.corruption.kind import RATE, SEED, Corruption
+from lsi_engine.samples.corruption.record import begun, chosen, generator, record
 from lsi_engine.samples.pairs.image_text_pairs import pair_content
 from lsi_engine.samples.sample_set import SampleSet
 

@@ -16,19 +16,8 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.images import derived, require_images
-from lsi_engine.samples.corruption.record import (
-    ANY,
-    CLASSES,
-    FEW,
-    SEED,
-    Corruption,
-    begun,
-    chosen,
-    generator,
-    level,
-    record,
-    share,
-)
+from lsi_engine.samples.corruption.kind import ANY, CLASSES, FEW, SEED, Corruption
+from lsi_engine.samples.corruption.record import begun, chosen, generator, level, record, share
 from lsi_engine.samples.files import UnreadableMedia, content_key, files_below, read_file
 from lsi_engine.samples.images.decoding import identify
 from lsi_engine.samples.media import outside

@@ -13,6 +13,8 @@ from __future__ import annotations
 import io
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -60,24 +62,29 @@ def refuse_bomb(width: int, height: int) -> None:
         )
 
 
-def decode_image(payload: bytes) -> Image.Image:
-    """Decode an encoded image as the module docstring says; raises ``UnreadableMedia`` with the reason."""
-    image = identify(payload)
-    factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
+@contextmanager
+def decoding(image: Image.Image) -> Iterator[None]:
+    """Decode ``image`` within, a large one alone; whatever goes wrong raises ``UnreadableMedia`` with the reason."""
     try:
-        if factor == 1:
-            return _upright_8_bit(image)
-        with one_large_image:
-            # A JPEG is decoded at a smaller size straight away: the smallest not below the wanted one.
-            image.draft(None, (image.width // factor, image.height // factor))
-            image = _upright_8_bit(image)
-            return shrunk(image)
+        with one_large_image if image.width * image.height > LARGE_PIXELS else nullcontext():
+            yield
     except InputError:
         raise
     except MemoryError as error:
         raise UnreadableMedia(f"too large to decode: {image.width} × {image.height}") from error
     except Exception as error:  # as in `identify`
         raise UnreadableMedia(f"truncated or damaged image: {error}") from error
+
+
+def decode_image(payload: bytes) -> Image.Image:
+    """Decode an encoded image as the module docstring says; raises ``UnreadableMedia`` with the reason."""
+    image = identify(payload)
+    with decoding(image):
+        factor = math.ceil(math.sqrt(image.width * image.height / LARGE_PIXELS))
+        if factor > 1:
+            # A JPEG is decoded at a smaller size straight away: the smallest not below the wanted one.
+            image.draft(None, (image.width // factor, image.height // factor))
+        return shrunk(_upright_8_bit(image))
 
 
 def shrunk(image: Image.Image) -> Image.Image:
