@@ -30,7 +30,8 @@ from torch import nn
 
 from benchmarks.machine import describe
 from lsi_engine import LsiWarning, last_layer, retrain_network, score, score_model
-from lsi_engine.samples.images.cifar import cifar10, read_record
+from lsi_engine.samples.images.cifar import cifar10
+from lsi_engine.samples.images.cifar_files import read_record
 from lsi_engine.training.descent import SgdSettings
 
 HEAD = ("7.weight", "7.bias")

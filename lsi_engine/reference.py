@@ -20,7 +20,7 @@ from lsi_engine.cli.execution import carry_out
 from lsi_engine.errors import Cancelled, InputError, LsiError
 from lsi_engine.runs.store import RunConfig, cache_folder
 from lsi_engine.samples import SampleSet, open_source
-from lsi_engine.samples.archives import ARCHIVES
+from lsi_engine.samples.images.archives import ARCHIVES
 
 DATASETS = ("cifar10", "cifar100", "imagenette", "imagewoof", "pneumonia", "imdb")
 #: The reference's models: one linear layer, or a hidden ReLU layer of this width before it.

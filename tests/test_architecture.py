@@ -28,6 +28,18 @@ ROOMS = {
     "cli": {"samples", "features", "numerics", "losses", "scores", "studies", "runs", "curation", "agreement"},
 }
 SHARED = {"errors", "files", "inputs", "progress", "settings"}
+#: Files that import one another today. Nothing may join them, and whoever breaks a circle takes it off the list.
+CIRCLES = {
+    frozenset(
+        {
+            "dashboard.components.links",
+            "dashboard.components.review_grid",
+            "dashboard.components.rounds",
+            "dashboard.pages.review",
+            "dashboard.pages.sample",
+        }
+    ),
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -40,6 +52,66 @@ def imports(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: import {node.module} by its full name"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def import_graph(sources: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The modules among ``sources`` (what each imports, by its name) that each of them imports by name.
+
+    A package counts where something is imported from its ``__init__``, not where it only lies on the way.
+    """
+    return {
+        module: {name if name in sources else name.rpartition(".")[0] for name in named} & set(sources) - {module}
+        for module, named in sources.items()
+    }
+
+
+def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Groups of modules each of which imports all others of its group, directly or not."""
+
+    def reached_from(start: str) -> set[str]:
+        reached: set[str] = set()
+        waiting = list(graph[start])
+        while waiting:
+            module = waiting.pop()
+            if module not in reached:
+                reached.add(module)
+                waiting += graph[module]
+        return reached
+
+    reached = {module: reached_from(module) for module in graph}
+    return {
+        frozenset(other for other in reached[module] if module in reached[other])
+        for module in graph
+        if module in reached[module]
+    }
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_circles_of_imports_are_seen() -> None:
+    lines = {"room": {"room.a.A"}, "room.a": {"room.b"}, "room.b": {"room.c.C", "numpy"}, "room.c": {"room.a.A"}}
+    graph = import_graph(lines)
+    assert graph["room"] == {"room.a"}
+    assert circles(graph) == {frozenset({"room.a", "room.b", "room.c"})}
+    assert circles(graph | {"room.c": set()}) == set()
+
+
+def test_no_files_import_one_another() -> None:
+    everywhere = [path for room in ("benchmarks", "tests") for path in (ROOT / room).rglob("*.py")]
+    found = circles(import_graph({module_of(path): imports(path) for path in [*FILES, *everywhere]}))
+    assert found <= CIRCLES, f"these import one another, lazily or not: {[sorted(each) for each in found - CIRCLES]}"
+    assert found >= CIRCLES, f"no circle any more, so take it off CIRCLES: {[sorted(each) for each in CIRCLES - found]}"
+
+
+@pytest.mark.parametrize("room", ["samples", "samples/corruption"])
+def test_no_function_of_a_package_is_hidden_by_a_module_of_its_name(room: str) -> None:
+    package = ROOT / "lsi_engine" / room
+    below = {path.stem for path in package.iterdir()}
+    offered = {name.rpartition(".")[2] for name in imports(package / "__init__.py")}
+    assert not below & offered
 
 
 def test_every_file_was_found() -> None:

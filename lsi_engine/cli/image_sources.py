@@ -48,7 +48,7 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch it into DIR fi
 def _dataset_folder(folder: Path | None, archive: str, download: bool) -> str:
     """The absolute folder of a published dataset, fetched when asked to."""
     from lsi_engine.runs.store import cache_folder
-    from lsi_engine.samples.archives import ARCHIVES, fetch, unpacked
+    from lsi_engine.samples.images.archives import ARCHIVES, fetch, unpacked
 
     place = (folder or cache_folder() / "datasets").expanduser().resolve()
     if download:

@@ -25,7 +25,8 @@ from lsi_engine.errors import InputError
 from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.store import Run
-from lsi_engine.samples.media import inside, media_source, open_media
+from lsi_engine.samples.files import inside
+from lsi_engine.samples.media import media_source, open_media
 
 Layout = Literal["imagefolder", "huggingface"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)

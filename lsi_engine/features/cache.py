@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError, LsiWarning
 
-#: Length of a content key (see :func:`lsi_engine.samples.media.content_key`).
+#: Length of a content key (see :func:`lsi_engine.samples.files.content_key`).
 KEY_TYPE = "S32"
 
 

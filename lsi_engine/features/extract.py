@@ -16,8 +16,8 @@ from lsi_engine.errors import InputError
 from lsi_engine.features.cache import FeatureCache
 from lsi_engine.features.extractor import Extractor
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.media import UnreadableMedia, read_media
-from lsi_engine.samples.ordered import in_order
+from lsi_engine.samples.files import UnreadableMedia, in_order
+from lsi_engine.samples.media import read_media
 from lsi_engine.samples.sample_set import SampleSet, skipped_table
 
 #: Rows are stored when there are this many, or after this many seconds: all that a killed process can lose.

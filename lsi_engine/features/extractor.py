@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-#: Part of every extractor's key: raise it when `lsi_engine.samples.media` decodes differently than before.
+#: Part of every extractor's key: raise it when `lsi_engine.samples.images.decoding` decodes differently than before.
 DECODING_VERSION = 1
 
 

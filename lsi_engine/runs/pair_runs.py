@@ -17,7 +17,7 @@ from lsi_engine.progress import Progress
 from lsi_engine.runs.shards import ShardFolder
 from lsi_engine.runs.store import Run
 from lsi_engine.samples import SampleSet
-from lsi_engine.samples.media import content_key
+from lsi_engine.samples.files import content_key
 
 if TYPE_CHECKING:
     from lsi_engine.scores.lsi.pair_scores import PairScores

@@ -21,7 +21,7 @@ import numpy as np
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunConfig, RunStore
 from lsi_engine.samples import open_source
-from lsi_engine.samples.folder import files_below
+from lsi_engine.samples.files import files_below
 
 #: Seconds that counting may take.
 PATIENCE = 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,12 @@ def opaque_id(reference: bytes) -> str:
     return hashlib.blake2b(reference, digest_size=10).hexdigest()
 
 
+def description(kind: str, **settings: Any) -> dict[str, Any]:
+    """``SampleSet.source`` of a source of ``kind``: paths as text, what is ``None`` left out."""
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    return {"kind": kind} | {name: value for name, value in given.items() if value is not None}
+
+
 def skipped_table(rows: Iterable[tuple[str, str]] = ()) -> pd.DataFrame:
     """``(item, reason)`` pairs as the table ``SampleSet.skipped``."""
     return pd.DataFrame(list(rows), columns=list(SKIPPED_COLUMNS), dtype="str")
@@ -46,11 +53,11 @@ class SampleSet:
     table
         One row a sample, in the source's own order, default RangeIndex. Columns, all ``str`` dtype:
 
-        - ``sample_id``: opaque, unique and stable: it does not depend on the label, on the file's name in a
-          readable way, or on which other samples are present. ASCII letters, digits, ``-`` and ``_`` only.
+        - ``sample_id``: opaque, unique and stable: it does not depend on the label, on the file's name in a readable
+          way, or on which other samples are present. ASCII letters, digits, ``-`` and ``_`` only.
         - ``label``: the given label, as a class name.
-        - ``name``: what a person would call the sample (relative path, index); may give the label away, so it
-          is never shown in blinded reading.
+        - ``name``: what a person would call the sample (relative path, index); may give the label away, so it is never
+          shown in blinded reading.
         - ``media`` (images): reference that ``open_media(source, media)`` understands.
         - ``text`` (texts): the text itself. It is the sample's only copy in a run, so that pages and exports need
           neither the source nor the network, and a text that a corruption wrote can be shown at all.
@@ -101,8 +108,8 @@ class SampleSet:
     def keep(self, kept: NDArray[np.bool_], skipped: pd.DataFrame) -> SampleSet:
         """Only the samples where ``kept (N,)`` holds; ``skipped`` (item, reason) says why the others went.
 
-        Raises ``InputError`` when fewer than two classes are left. Corrupt labels after this, not before:
-        a rate is a share of the samples that are really scored.
+        Raises ``InputError`` when fewer than two classes are left. Corrupt labels after this, not before: a rate is a
+        share of the samples that are really scored.
         """
         if not len(skipped) and kept.all():
             return self

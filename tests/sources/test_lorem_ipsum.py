@@ -14,7 +14,7 @@ from lsi_engine.runs.store import RunConfig, RunStore
 from lsi_engine.samples import SampleSet, digits, texts
 from lsi_engine.samples.corruption import apply
 from lsi_engine.samples.corruption.lorem_ipsum import LONGEST, SHORTEST, lorem_ipsum, pseudo_latin
-from lsi_engine.samples.media import content_key
+from lsi_engine.samples.files import content_key
 
 
 @pytest.fixture

@@ -34,10 +34,10 @@ from lsi_engine.errors import InputError
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.store import RunConfig, RunStore
 from lsi_engine.samples import SampleSet, UnreadableMedia, cifar10, dicom_folder, image_folder
-from lsi_engine.samples.archives import unpack
 from lsi_engine.samples.corruption.human_labels import _read as read_label_file
+from lsi_engine.samples.images.archives import unpack
+from lsi_engine.samples.images.decoding import decode_image
 from lsi_engine.samples.images.dicom_image import decode_dicom
-from lsi_engine.samples.media import decode_image
 
 #: What decoding anything here may add to the process's peak memory (bytes).
 MEMORY = 700 * 2**20

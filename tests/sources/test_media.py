@@ -16,7 +16,7 @@ from written_images import encoded, pattern, write
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples import UnreadableMedia, digits, open_media
-from lsi_engine.samples.media import LARGE_PIXELS, MAX_PIXELS, decode_image
+from lsi_engine.samples.images.decoding import LARGE_PIXELS, MAX_PIXELS, decode_image
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000"])

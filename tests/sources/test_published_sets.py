@@ -18,7 +18,7 @@ from written_images import encoded, pattern, write
 
 from lsi_engine.errors import Cancelled, InputError
 from lsi_engine.samples import cifar10, cifar100, open_media, open_source, pneumonia, wordnet_folder
-from lsi_engine.samples.archives import ARCHIVES, Archive, fetch, unpack
+from lsi_engine.samples.images.archives import ARCHIVES, Archive, fetch, unpack
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (6, 3072), np.uint8)

@@ -13,7 +13,7 @@ import pytest
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples import open_source, texts
-from lsi_engine.samples.media import content_key
+from lsi_engine.samples.files import content_key
 
 #: The last holds what breaks naive readers: delimiters, quotes, a line end, right-to-left text, markup.
 REVIEWS = ["good film", "bad, long film", "fine", 'שלום "so" \n; <b>so</b>\tso']

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.corruption.kind import ANY, CLASSES, RATE, SEED, Corruption
 from lsi_engine.samples.corruption.record import chosen, generator, record
 from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.setting import Setting
 
 #: Rows that get their noise together; bounds the memory.
 ROWS = 4096
@@ -24,8 +26,8 @@ def feature_noise(samples: SampleSet, sigma: float, rate: float = 1.0, classes: 
     samples
         With ``features (N, D)``.
     sigma
-        Standard deviation of the noise on feature j, in units of feature j's own standard deviation over all N
-        samples before the noise; a feature without spread gets none. 0 changes nothing and marks nothing.
+        Standard deviation of the noise on feature j, in units of feature j's own standard deviation over all N samples
+        before the noise; a feature without spread gets none. 0 changes nothing and marks nothing.
     rate, classes, seed
         Which samples: exactly ``round(rate * n)`` of the n samples of ``classes``.
 
@@ -47,3 +49,18 @@ def feature_noise(samples: SampleSet, sigma: float, rate: float = 1.0, classes: 
             features.dtype
         )
     return replace(samples, table=record(samples.table, rows, f"feature_noise {sigma:g}"), features=features)
+
+
+FEATURE_NOISE = Corruption(
+    "feature_noise",
+    feature_noise,
+    "features",
+    ANY,
+    "Gaussian noise on the features",
+    (
+        Setting("sigma", "number", "in units of each feature's own standard deviation", 1.0),
+        replace(RATE, default=1.0),
+        CLASSES,
+        SEED,
+    ),
+)

@@ -1,7 +1,7 @@
 """The labels that people really gave: the files of CIFAR-10N and CIFAR-100N (Wei et al. 2022).
 
-The published files are PyTorch checkpoints of NumPy arrays by name, one value an image in the dataset's original
-order. They are read with ``weights_only=True``, with no more than NumPy's own array constructors allowed.
+The published files are PyTorch checkpoints of NumPy arrays by name, one value an image in the dataset's original order.
+They are read with ``weights_only=True``, with no more than NumPy's own array constructors allowed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.corruption.kind import ANY, Corruption
 from lsi_engine.samples.corruption.labels import relabelled
 from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.setting import Setting
 
 #: Name of each set of labels in the published files.
 SETS = {
@@ -44,8 +46,8 @@ def human_labels(samples: SampleSet, file: str | Path, which: str = "aggre") -> 
     which
         ``aggre`` (majority of three people), ``worse``, ``random1`` to ``random3`` (CIFAR-10N), ``noisy`` (CIFAR-100N).
 
-    The file's ``clean_label`` must agree with the samples' own labels one to one, image by image: that tells a file
-    in another order, or of another dataset. Raises ``InputError`` naming the first image where it does not.
+    The file's ``clean_label`` must agree with the samples' own labels one to one, image by image: that tells a file in
+    another order, or of another dataset. Raises ``InputError`` naming the first image where it does not.
     """
     if which not in SETS:
         raise InputError(f"there are no human labels {which!r}; choose one of {', '.join(SETS)}")
@@ -128,3 +130,16 @@ def _read_npz(path: Path) -> dict[str, Any]:
 def _read_csv(path: Path) -> dict[str, Any]:
     frame = pd.read_csv(path, encoding="utf-8-sig")
     return {str(name): frame[name].to_numpy() for name in frame}
+
+
+HUMAN_LABELS = Corruption(
+    "human_labels",
+    human_labels,
+    "labels",
+    ANY,
+    "the labels that people gave to CIFAR-10 or CIFAR-100 (CIFAR-N)",
+    (
+        Setting("file", "path", "CIFAR-10_human.pt, CIFAR-100_human.pt, or the same as .npz or .csv"),
+        Setting("which", "choice", "which of the file's label sets", "aggre", tuple(SETS)),
+    ),
+)

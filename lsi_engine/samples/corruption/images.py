@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.corruption.kind import CLASSES, RATE, SEED, SEVERITY, Corruption
 from lsi_engine.samples.corruption.record import chosen, generator, level, record
 from lsi_engine.samples.images.damage import damaged_content, sample_seed
 from lsi_engine.samples.sample_set import SampleSet
 
 
 def damage_images(
-    samples: SampleSet, kind: str, rate: float = 0.1, severity: int = 3, classes: Any = None, seed: int = 0
+    kind: str, samples: SampleSet, rate: float = 0.1, severity: int = 3, classes: Any = None, seed: int = 0
 ) -> SampleSet:
     """Damage exactly ``round(rate * n)`` of the n images of ``classes``, each with random numbers of its own.
 
@@ -29,17 +30,6 @@ def damage_images(
     rows = chosen(samples, rate, classes, generator(seed, kind))
     table = derived(samples.table, rows, kind, severity, seed)
     return samples.with_table(record(table, rows, f"{kind} {severity}"))
-
-
-def of_kind(kind: str) -> Callable[..., SampleSet]:
-    """:func:`damage_images` for one kind, with its other settings."""
-
-    def damage(
-        samples: SampleSet, rate: float = 0.1, severity: int = 3, classes: Any = None, seed: int = 0
-    ) -> SampleSet:
-        return damage_images(samples, kind, rate, severity, classes, seed)
-
-    return damage
 
 
 def derived(table: pd.DataFrame, rows: Any, kind: str, severity: int, seed: int) -> pd.DataFrame:
@@ -67,3 +57,16 @@ def require_images(samples: SampleSet, what: str) -> None:
             f"{what}: {samples.name} is scored on features of its own, which damage to its images does not reach; "
             "name a backbone, e.g. --backbone pixels"
         )
+
+
+IMAGE_CORRUPTIONS = tuple(
+    Corruption(kind, partial(damage_images, kind), "media", ("image",), summary, (RATE, SEVERITY, CLASSES, SEED))
+    for kind, summary in {
+        "gaussian_noise": "Gaussian noise on the pixels",
+        "blur": "Gaussian blur",
+        "exposure": "over- or underexposed",
+        "crop": "only a part of the image",
+        "occlusion": "a black rectangle somewhere",
+        "jpeg": "compressed too much",
+    }.items()
+)

@@ -11,8 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.corruption.kind import ANY, CLASSES, RATE, SEED, Corruption
 from lsi_engine.samples.corruption.record import begun, chosen, class_list, generator, record, share
 from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.setting import Setting
 
 
 def flip_labels(samples: SampleSet, rate: float, seed: int = 0, classes: Any = None) -> SampleSet:
@@ -83,8 +85,8 @@ def flip_by_confusion(samples: SampleSet, matrix: Any, seed: int = 0) -> SampleS
     """Give each class's samples wrong labels in the shares that a confusion matrix states.
 
     ``matrix`` is a mapping ``{class: {other class: share}}`` or the path of a CSV file with the class names in its
-    first column and first line. Of the n samples of a class, ``round(share * n)`` get each other label; what stands
-    on the diagonal follows and is not read. Raises ``InputError`` for an unknown class or shares above 1 in all.
+    first column and first line. Of the n samples of a class, ``round(share * n)`` get each other label; what stands on
+    the diagonal follows and is not read. Raises ``InputError`` for an unknown class or shares above 1 in all.
     """
     random = generator(seed, "flip_by_confusion")
     samples.require_two_classes()
@@ -126,3 +128,24 @@ def relabelled(samples: SampleSet, rows: NDArray[np.int64], labels: NDArray[Any]
     values[rows] = labels
     table["label"] = pd.Series(values, index=table.index, dtype="str")
     return samples.with_table(record(table, rows, what))
+
+
+FLIP_LABELS = Corruption(
+    "flip_labels", flip_labels, "labels", ANY, "labels to any other class, equally likely", (RATE, CLASSES, SEED)
+)
+FLIP_PAIRS = Corruption(
+    "flip_pairs",
+    flip_pairs,
+    "labels",
+    ANY,
+    "labels to the next class, or as 'to' says",
+    (RATE, Setting("to", "text", "cat>dog, several separated by |; empty: the next class"), CLASSES, SEED),
+)
+FLIP_BY_CONFUSION = Corruption(
+    "flip_by_confusion",
+    flip_by_confusion,
+    "labels",
+    ANY,
+    "labels in the shares of a confusion matrix",
+    (Setting("matrix", "path", "CSV with class names in its first line and column"), SEED),
+)

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.corruption.kind import RATE, SEED, Corruption
 from lsi_engine.samples.corruption.planted import plant
 from lsi_engine.samples.corruption.record import begun, chosen, generator, record
+from lsi_engine.samples.files import content_key
 from lsi_engine.samples.images.damage import sample_seed
-from lsi_engine.samples.media import content_key
 from lsi_engine.samples.sample_set import SampleSet, opaque_id
+from lsi_engine.samples.setting import Setting
 
 #: Words that the pseudo-Latin has; few, so that two such texts resemble each other more than two real ones do.
 VOCABULARY = 150
@@ -27,9 +29,9 @@ def lorem_ipsum(
     """Put pseudo-Latin under labels drawn at random, each class being equally likely.
 
     ``replace``: exactly ``round(rate * N)`` of the N texts are replaced, each by one of as many words; ``true_label``
-    and ``true_content`` keep what was there. ``add``: as many texts stand behind the others, as long as texts
-    drawn from them; no label is right for them, so their ``true_label`` is "". All of them count as corrupted,
-    also where the random label happens to be the old one.
+    and ``true_content`` keep what was there. ``add``: as many texts stand behind the others, as long as texts drawn
+    from them; no label is right for them, so their ``true_label`` is "". All of them count as corrupted, also where the
+    random label happens to be the old one.
 
     Raises ``InputError`` where the samples are no texts, or for a setting out of range.
     """
@@ -90,3 +92,13 @@ def _vocabulary() -> Any:
         if word not in words:
             words.append(word)
     return np.array(words)
+
+
+LOREM_IPSUM = Corruption(
+    "lorem_ipsum",
+    lorem_ipsum,
+    "media",
+    ("text",),
+    "pseudo-Latin under random labels, in the place of texts or beside them",
+    (RATE, Setting("mode", "choice", "replace texts, or add to them", "replace", ("replace", "add")), SEED),
+)

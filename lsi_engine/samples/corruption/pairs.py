@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.corruption.kind import RATE, SEED, Corruption
 from lsi_engine.samples.corruption.record import begun, chosen, generator, record
 from lsi_engine.samples.pairs.image_text_pairs import pair_content
 from lsi_engine.samples.sample_set import SampleSet
@@ -40,3 +41,8 @@ def swap_captions(samples: SampleSet, rate: float = 0.1, seed: int = 0) -> Sampl
     for name, values in (("text", texts), ("content", contents)):
         table[name] = pd.Series(values, index=table.index, dtype="str")
     return samples.with_table(record(begun(table), rows, "swap_captions"))
+
+
+SWAP_CAPTIONS = Corruption(
+    "swap_captions", swap_captions, "media", ("pairs",), "captions under the images of other pairs", (RATE, SEED)
+)

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption.images import derived, require_images
+from lsi_engine.samples.corruption.kind import ANY, CLASSES, FEW, SEED, Corruption
 from lsi_engine.samples.corruption.record import begun, chosen, generator, level, record, share
-from lsi_engine.samples.folder import files_below
-from lsi_engine.samples.media import UnreadableMedia, content_key, identify, outside, read_file
+from lsi_engine.samples.files import UnreadableMedia, content_key, files_below, read_file
+from lsi_engine.samples.images.decoding import identify
+from lsi_engine.samples.media import outside
 from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
+from lsi_engine.samples.setting import Setting
 
 
 def exact_duplicates(samples: SampleSet, rate: float = 0.05, classes: Any = None, seed: int = 0) -> SampleSet:
@@ -117,3 +120,33 @@ def plant(samples: SampleSet, added: pd.DataFrame, what: str, features: NDArray[
         table=record(table, rows, what),
         features=None if features is None or samples.features is None else np.concatenate([samples.features, features]),
     )
+
+
+EXACT_DUPLICATES = Corruption(
+    "exact_duplicates",
+    exact_duplicates,
+    "media",
+    ANY,
+    "copies planted beside their originals",
+    (FEW, CLASSES, SEED),
+)
+NEAR_DUPLICATES = Corruption(
+    "near_duplicates",
+    near_duplicates,
+    "media",
+    ("image", "features"),
+    "slightly different copies planted beside their originals",
+    (FEW, Setting("severity", "level", "how much they differ", 2), CLASSES, SEED),
+)
+OUTLIERS = Corruption(
+    "outliers",
+    outliers,
+    "media",
+    ("image",),
+    "images of another folder planted under random labels",
+    (
+        Setting("folder", "path", "folder of images that do not belong here"),
+        Setting("rate", "share", "as a share of the dataset's samples", 0.01),
+        SEED,
+    ),
+)

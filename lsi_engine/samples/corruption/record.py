@@ -1,16 +1,15 @@
-"""What every corruption shares: which samples it picks, how it writes down what it did, and how it is described.
+"""What every corruption shares: which samples it picks, and how it writes down what it did.
 
-A sample table that was corrupted holds three columns more: ``true_label`` (the label before any corruption, "" where
-no label of the dataset is right), ``corruption`` (what was done to the sample, in order, " + " in between, "" for
-nothing) and ``corrupted`` (whether the sample now differs from what it was).
+A sample table that was corrupted holds three columns more: ``true_label`` (the label before any corruption, "" where no
+label of the dataset is right), ``corruption`` (what was done to the sample, in order, " + " in between, "" for nothing)
+and ``corrupted`` (whether the sample now differs from what it was).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,49 +17,14 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.images.damage import LEVELS
-from lsi_engine.samples.sample_set import Modality, SampleSet
+from lsi_engine.samples.sample_set import SampleSet
 
-Stage = Literal["media", "labels", "features"]
-#: The order in which a run carries them out: on the samples before their features, on the labels of what is left
-#: once unusable samples are gone, on the feature matrix.
-STAGES: tuple[Stage, ...] = ("media", "labels", "features")
 #: Between the parts of ``corruption``.
 AND = " + "
 #: What ``corruption`` calls labels that were wrong in the source already, by its own ``true_label``.
 GIVEN = "given_label wrong in the source"
 #: Kinds that change nothing but labels.
 LABEL_KINDS = frozenset({"given_label", "flip_labels", "flip_pairs", "flip_by_confusion", "human_labels"})
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One argument of a corruption, for forms and listings.
-
-    ``form`` is how it is filled in: ``share`` (0..1), ``number`` (≥ 0), ``level`` (1..5), ``seed``, ``classes`` (names,
-    none: all), ``path``, ``choice`` or ``text``.
-    """
-
-    name: str
-    form: Literal["share", "number", "level", "seed", "classes", "path", "choice", "text"]
-    help: str
-    default: Any = None
-    choices: tuple[str, ...] = ()
-
-
-RATE = Setting("rate", "share", "share of the samples (of the chosen classes) that it is done to", 0.1)
-SEED = Setting("seed", "seed", "the same seed picks the same samples", 0)
-CLASSES = Setting("classes", "classes", "only samples of these classes; all when none is named")
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """One kind of damage: ``apply(samples, **settings) -> SampleSet``, when it is done and to what it can be."""
-
-    apply: Callable[..., SampleSet]
-    stage: Stage
-    modalities: tuple[Modality, ...]
-    summary: str
-    settings: tuple[Setting, ...]
 
 
 def share(value: Any, name: str = "rate") -> float:

@@ -9,14 +9,14 @@ from typing import Any
 
 from lsi_engine.errors import InputError
 from lsi_engine.samples.corruption import CORRUPTIONS
-from lsi_engine.samples.corruption.record import Setting
+from lsi_engine.samples.setting import Setting
 
 
 def parse(text: str) -> dict[str, Any]:
     """The step ``{"kind": …, **settings}`` that ``text`` describes.
 
-    ``KIND:key=value,key=value``; several values of one key are separated by ``|``. A JSON object says the same and
-    may hold commas and bars within its values. Paths become absolute. Raises ``InputError`` saying what is wrong.
+    ``KIND:key=value,key=value``; several values of one key are separated by ``|``. A JSON object says the same and may
+    hold commas and bars within its values. Paths become absolute. Raises ``InputError`` saying what is wrong.
     """
     if text.lstrip().startswith("{"):
         try:

@@ -1,8 +1,8 @@
 """Damage to one image, and the references that carry it.
 
 A damaged sample's media reference is ``/KIND-LEVEL-SEED/`` in front of the reference of what is damaged, so that
-whoever opens it sees what was scored; references of sources never begin with ``/``. Damage on damage is one more
-such part in front. Strengths follow the image's own size, so a thumbnail and a film suffer alike.
+whoever opens it sees what was scored; references of sources never begin with ``/``. Damage on damage is one more such
+part in front. Strengths follow the image's own size, so a thumbnail and a film suffer alike.
 """
 
 from __future__ import annotations

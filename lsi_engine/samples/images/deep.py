@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from lsi_engine.samples.media import LARGE_PIXELS, UnreadableMedia, identify, one_large_image
+from lsi_engine.samples.files import UnreadableMedia
+from lsi_engine.samples.images.decoding import decoding, identify
 
 #: Reduced by a whole factor (means of blocks) until neither side is longer: 32 MB at most.
 LONGEST_SIDE = 4096
@@ -134,17 +135,8 @@ def decode_deep_file(payload: bytes) -> DeepImage | None:
     image = identify(payload)
     if not image.mode.startswith(("I", "F")):
         return None
-    try:
-        if image.width * image.height <= LARGE_PIXELS:
-            return deep_image(_upright(image))
-        with one_large_image:
-            return deep_image(_upright(image))
-    except UnreadableMedia:
-        raise
-    except MemoryError as error:
-        raise UnreadableMedia(f"too large to decode: {image.width} × {image.height}") from error
-    except Exception as error:  # Pillow's parsers raise almost anything on malformed bytes
-        raise UnreadableMedia(f"truncated or damaged image: {error}") from error
+    with decoding(image):
+        return deep_image(_upright(image))
 
 
 def _upright(image: Image.Image) -> NDArray[Any]:

@@ -15,11 +15,14 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.images.dicom_image import header_of
-from lsi_engine.samples.images.folder_scan import Scanned, scan
-from lsi_engine.samples.media import UnreadableMedia, content_key
-from lsi_engine.samples.sample_set import SampleSet
-from lsi_engine.samples.tables.label_table import LabelRow, read_label_table
+from lsi_engine.samples.files import UnreadableMedia, content_key, read_file, resolved
+from lsi_engine.samples.images.dicom_image import decode_deep_dicom, decode_dicom, header_of, is_deep_dicom
+from lsi_engine.samples.images.folder_scan import Labelling, Scanned, class_folder, scan
+from lsi_engine.samples.images.image_folder import LABELS_CSV
+from lsi_engine.samples.sample_set import SampleSet, description
+from lsi_engine.samples.setting import Setting
+from lsi_engine.samples.source import MediaReader, Source
+from lsi_engine.samples.tables.label_table import LabelRow, LabelTable
 
 _TAGS = ["Rows", "Columns", "PatientID", "PatientName", "TransferSyntaxUID"]
 #: Value representations that identify: names, dates, times, unique ids, free text of any length.
@@ -57,7 +60,7 @@ def dicom_folder(
 
     Raises ``InputError`` for a folder, table or field that cannot be used, or fewer than two classes.
     """
-    folder = Path(root).expanduser().resolve()
+    folder = resolved(root)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; DICOM files are given by the folder they lie in")
     if labels_csv is not None and label_field is not None:
@@ -65,18 +68,8 @@ def dicom_folder(
     from pydicom.multival import MultiValue
 
     field = None if label_field is None else _harmless(label_field)
-    csv_path = None if labels_csv is None else Path(labels_csv).expanduser().resolve()
-    rows = None if csv_path is None else read_label_table(csv_path)
+    table = None if labels_csv is None else LabelTable.read(labels_csv)
     salt: list[bytes] = []
-
-    def labelling(path: str) -> LabelRow:
-        if rows is not None:
-            if path not in rows:
-                raise UnreadableMedia("the label file does not name it")
-            return rows[path]
-        if field is None and "/" not in path:
-            raise UnreadableMedia("lies in no class folder, so it has no label")
-        return LabelRow("" if field is not None else path.split("/", 1)[0])
 
     def inspect(path: str, payload: bytes, row: LabelRow) -> Scanned:
         header = header_of(payload, [*_TAGS, *([field] if field else [])])
@@ -96,29 +89,22 @@ def dicom_folder(
         content = content_key(payload)
         return Scanned(LabelRow(label, row.split, row.group or patient), content, content[:12] if known else path)
 
-    settings = {"labels_csv": None if csv_path is None else str(csv_path), "label_field": field}
-    source = {"kind": "dicom_folder", "root": str(folder)}
-    source |= {name: value for name, value in settings.items() if value is not None}
-    samples = scan(
-        folder,
-        labelling,
-        source,
-        named=rows,
-        beside=csv_path,
-        by_folder=rows is None and field is None,
-        inspect=inspect,
-        progress=progress,
+    source = description(
+        "dicom_folder", root=folder, labels_csv=None if table is None else table.path, label_field=field
     )
+    rule = table.row if table is not None else class_folder if field is None else lambda path: LabelRow("")
+    labelling = Labelling(rule, table, by_folder=rule is class_folder)
+    samples = scan(folder, labelling, source, inspect=inspect, progress=progress)
     samples.require_two_classes("Give a labels_csv or a label_field if the folders are not the classes.")
-    return samples.with_table(_without_numbers(samples.table, b"".join(sorted(salt)), rows))
+    return samples.with_table(_without_numbers(samples.table, b"".join(sorted(salt)), table))
 
 
-def _without_numbers(table: pd.DataFrame, salt: bytes, rows: dict[str, LabelRow] | None) -> pd.DataFrame:
+def _without_numbers(table: pd.DataFrame, salt: bytes, labels: LabelTable | None) -> pd.DataFrame:
     """``table`` with digests for the patients' numbers in ``group``; groups that the label file names stay."""
     if "group" not in table:
         return table
     key = hashlib.blake2b(salt).digest()
-    named = [rows is not None and bool(rows[media].group) for media in table["media"]]
+    named = [labels is not None and bool(labels.rows[media].group) for media in table["media"]]
     groups = [
         group
         if given or not group
@@ -143,3 +129,23 @@ def _harmless(keyword: str) -> str:
     if patient or dictionary_VR(tag) in _IDENTIFYING_VR or _IDENTIFYING.search(keyword):
         raise InputError(f"{keyword} may identify a person or a visit, so it is not used as a label")
     return keyword
+
+
+DICOM_FOLDER = Source(
+    dicom_folder,
+    "DICOM files",
+    group="Image folder",
+    command="dicom",
+    modality="image",
+    settings=(
+        Setting("root", "folder", "searched with its sub-folders", label="Folder of DICOM files", required=True),
+        LABELS_CSV,
+        Setting(
+            "label_field",
+            "text",
+            "header field that holds the label, such as ViewPosition",
+            label="Header field of the label",
+        ),
+    ),
+    media=MediaReader(read_file, decode_dicom, is_deep_dicom, decode_deep_dicom),
+)

@@ -20,16 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lsi_engine.samples.files import MAX_FILE_BYTES, UnreadableMedia
+from lsi_engine.samples.images.decoding import LARGE_PIXELS, one_large_image, refuse_bomb, shrunk, stretched
 from lsi_engine.samples.images.deep import MOST_WINDOWS, DeepImage, Window, WindowFunction, deep_image
-from lsi_engine.samples.media import (
-    LARGE_PIXELS,
-    MAX_FILE_BYTES,
-    UnreadableMedia,
-    one_large_image,
-    refuse_bomb,
-    shrunk,
-    stretched,
-)
 
 _Decoded = TypeVar("_Decoded")
 _RESCALE = {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.folder import files_below, shown_name
-from lsi_engine.samples.media import UnreadableMedia, content_key, identify, read_file
-from lsi_engine.samples.ordered import in_order
+from lsi_engine.samples.files import UnreadableMedia, content_key, files_below, read_each, read_file, shown_name
+from lsi_engine.samples.images.decoding import identify
 from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
-from lsi_engine.samples.tables.label_table import LabelRow
-
-#: Reading waits for the disk and hashing lets go of the interpreter lock, so more threads than cores pay.
-SCAN_THREADS = 8
+from lsi_engine.samples.tables.label_table import LabelRow, LabelTable
 
 
 class Scanned(NamedTuple):
@@ -28,6 +25,28 @@ class Scanned(NamedTuple):
     name: str
 
 
+@dataclass(frozen=True)
+class Labelling:
+    """Where the labels of a folder's files come from.
+
+    ``rule`` gives the label row of a relative POSIX path, or raises ``UnreadableMedia`` with the reason against it;
+    ``table`` is the label file that it reads, if any; with ``by_folder`` the folders are the classes, so that an empty
+    one is worth a word.
+    """
+
+    rule: Callable[[str], LabelRow]
+    table: LabelTable | None = None
+    by_folder: bool = False
+
+
+def class_folder(path: str) -> LabelRow:
+    """The folder that ``path`` begins with as its label; raises ``UnreadableMedia`` for a file outside any."""
+    folder, inside, _ = path.partition("/")
+    if not inside:
+        raise UnreadableMedia("lies in no class folder, so it has no label")
+    return LabelRow(folder)
+
+
 def inspect_image(path: str, payload: bytes, row: LabelRow) -> Scanned:
     """An image that Pillow can identify; raises ``UnreadableMedia`` otherwise."""
     identify(payload)
@@ -36,13 +55,10 @@ def inspect_image(path: str, payload: bytes, row: LabelRow) -> Scanned:
 
 def scan(
     folder: Path,
-    labelling: Callable[[str], LabelRow],
+    labelling: Labelling,
     source: dict[str, Any],
     *,
     below: str = "",
-    named: Collection[str] | None = None,
-    beside: Path | None = None,
-    by_folder: bool = False,
     inspect: Callable[[str, bytes, LabelRow], Scanned] = inspect_image,
     progress: Progress = silent,
 ) -> SampleSet:
@@ -51,17 +67,12 @@ def scan(
     Parameters
     ----------
     labelling
-        Gives the label row of a relative POSIX path, or raises ``UnreadableMedia`` with the reason against it.
+        Where the labels come from. What its table names and the folder does not hold is listed; the table itself is no
+        sample.
     source
         Description of the sample set.
     below
         Only this sub-folder is searched; paths stay relative to ``folder``.
-    named
-        Paths that a label file names: those that are not there are listed.
-    beside
-        The label file itself, which is no sample.
-    by_folder
-        The folders are the classes, so that an empty one is worth a word.
     inspect
         Looks into the bytes of a file, in several threads at once; raises ``UnreadableMedia`` with the reason.
     progress
@@ -78,24 +89,32 @@ def scan(
     files = sorted(prefix + path for path in files_below(folder / below, skipped))
     skipped = [(prefix + item, reason) for item, reason in skipped]
     for path in files:
-        if beside is not None and folder / path == beside:
+        if labelling.table is not None and folder / path == labelling.table.path:
             continue
         try:
-            labelled.append((path, labelling(path)))
+            labelled.append((path, labelling.rule(path)))
         except UnreadableMedia as reason:
             skipped.append((path, str(reason)))
-    if named is not None:
+    if labelling.table is not None:
         present = {path for path, _ in labelled}
-        absent = (path for path in named if path not in present)
+        absent = (path for path in labelling.table.rows if path not in present)
         skipped += [(path, "the label file names it, but the folder has no such file") for path in absent]
 
-    rows = _read(str(folder), labelled, skipped, inspect, progress)
+    rows: list[tuple[str, ...]] = []
+    root = {"root": str(folder)}
+    read = read_each(lambda item: inspect(item[0], read_file(root, item[0]), item[1]), labelled, progress)
+    for (path, _), sample in read:
+        if isinstance(sample, UnreadableMedia):
+            skipped.append((path, str(sample)))
+        else:
+            row = sample.row
+            rows.append((opaque_id(path.encode()), row.label, sample.name, path, sample.content, row.split, row.group))
     for label in sorted({row.label for _, row in labelled} - {row[1] for row in rows} - {""}):
         skipped.append((f"class {label}", "none of its files can be used, so the class is left out"))
-    if by_folder:
-        skipped += [
-            (name, "empty class folder") for name in _folders_without(labelled, folder / below, skipped, prefix)
-        ]
+    if labelling.by_folder:
+        listed = [*(path for path, _ in labelled), *(path for path, _ in skipped)]
+        known = {path.removeprefix(prefix).split("/", 1)[0] for path in listed}
+        skipped += [(name, "empty class folder") for name in _folders(folder / below) if name not in known]
 
     columns = ["sample_id", "label", "name", "media", "content", "split", "group"]
     table = pd.DataFrame(rows, columns=columns, dtype="str")
@@ -103,45 +122,7 @@ def scan(
     return SampleSet(folder.name, "image", table.drop(columns=unused), source, skipped_table(skipped))
 
 
-def _read(
-    root: str,
-    labelled: list[tuple[str, LabelRow]],
-    skipped: list[tuple[str, str]],
-    inspect: Callable[[str, bytes, LabelRow], Scanned],
-    progress: Progress,
-) -> list[tuple[str, ...]]:
-    """One row of the sample table for each readable image; the others go to ``skipped``."""
-
-    def scanned(item: tuple[str, LabelRow]) -> Scanned | UnreadableMedia:
-        path, row = item
-        try:
-            return inspect(path, read_file({"root": root}, path), row)
-        except UnreadableMedia as reason:
-            return reason
-
-    rows: list[tuple[str, ...]] = []
-    progress("scan", 0, len(labelled))
-    found = in_order(scanned, labelled, threads=SCAN_THREADS, ahead=8 * SCAN_THREADS)
-    for done, ((path, _), sample) in enumerate(zip(labelled, found, strict=True), start=1):
-        if isinstance(sample, UnreadableMedia):
-            skipped.append((path, str(sample)))
-        else:
-            row = sample.row
-            rows.append((opaque_id(path.encode()), row.label, sample.name, path, sample.content, row.split, row.group))
-        if done % 100 == 0 or done == len(labelled):
-            progress("scan", done, len(labelled))
-    return rows
-
-
-def _folders_without(
-    labelled: list[tuple[str, LabelRow]], root: Path, skipped: list[tuple[str, str]], prefix: str
-) -> list[str]:
-    """Class folders in which nothing was found, neither a file nor anything already listed."""
-    listed = [*(path for path, _ in labelled), *(path for path, _ in skipped)]
-    known = {path.removeprefix(prefix).split("/", 1)[0] for path in listed}
-    folders = (entry for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
-    return sorted(
-        shown_name(entry.name)
-        for entry in folders
-        if not entry.name.startswith(".") and shown_name(entry.name) not in known
-    )
+def _folders(root: Path) -> list[str]:
+    """Names of the folders directly in ``root``, hidden ones and links apart."""
+    folders = (shown_name(entry.name) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
+    return sorted(name for name in folders if not name.startswith("."))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.images.folder_scan import scan
-from lsi_engine.samples.media import UnreadableMedia
-from lsi_engine.samples.sample_set import SampleSet
-from lsi_engine.samples.tables.label_table import LabelRow, read_label_table
+from lsi_engine.samples.files import UnreadableMedia, resolved
+from lsi_engine.samples.images.folder_scan import Labelling, class_folder, scan
+from lsi_engine.samples.sample_set import SampleSet, description
+from lsi_engine.samples.setting import Setting
+from lsi_engine.samples.source import IMAGE_FILES, Source
+from lsi_engine.samples.tables.label_table import LabelRow, LabelTable
 
 
 def image_folder(
@@ -25,17 +26,17 @@ def image_folder(
 ) -> SampleSet:
     """Every image below ``root``, in the order of its relative path.
 
-    Each file is read once here: hashed for the feature cache and identified by its content. It is decoded only
-    when its features are extracted, so a truncated file turns up there.
+    Each file is read once here: hashed for the feature cache and identified by its content. It is decoded only when its
+    features are extracted, so a truncated file turns up there.
 
     Parameters
     ----------
     root
         Folder to search, sub-folders included. Hidden files and folders are ignored.
     label_pattern
-        Regular expression searched for in the file's name; the label is its first group, or the whole match if
-        it has none. Without it (and without ``labels_csv``) the label is the name of the folder directly
-        below ``root`` that the file lies in.
+        Regular expression searched for in the file's name; the label is its first group, or the whole match if it has
+        none. Without it (and without ``labels_csv``) the label is the name of the folder directly below ``root`` that
+        the file lies in.
     label_default
         Label of files whose name ``label_pattern`` does not match; without it they are skipped and listed.
     group_pattern
@@ -54,70 +55,46 @@ def image_folder(
     Raises
     ------
     InputError
-        No such folder, a pattern that does not compile, settings that exclude each other, a CSV file that cannot
-        be used, or fewer than two classes with usable images.
+        No such folder, a pattern that does not compile, settings that exclude each other, a CSV file that cannot be
+        used, or fewer than two classes with usable images.
     """
-    folder = Path(root).expanduser().resolve()
+    folder = resolved(root)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
     if labels_csv is not None and label_pattern is not None:
         raise InputError("labels come from label_pattern or from labels_csv; give one of the two")
     if label_default is not None and label_pattern is None:
         raise InputError("label_default is for files that label_pattern does not match; give a label_pattern too")
-    csv_path = None if labels_csv is None else Path(labels_csv).expanduser().resolve()
-    labelling = Labelling(
-        pattern=_compiled(label_pattern, "label_pattern"),
-        default=label_default,
-        group=_compiled(group_pattern, "group_pattern"),
-        rows=None if csv_path is None else read_label_table(csv_path),
-    )
+    labels, groups = _compiled(label_pattern, "label_pattern"), _compiled(group_pattern, "group_pattern")
+    table = None if labels_csv is None else LabelTable.read(labels_csv)
 
-    settings = {
-        "label_pattern": label_pattern,
-        "label_default": label_default,
-        "group_pattern": group_pattern,
-        "labels_csv": None if csv_path is None else str(csv_path),
-    }
-    source = {"kind": "image_folder", "root": str(folder)}
-    source |= {name: value for name, value in settings.items() if value is not None}
-    by_folder = labelling.pattern is None and labelling.rows is None
-    samples = scan(
-        folder, labelling, source, named=labelling.rows, beside=csv_path, by_folder=by_folder, progress=progress
+    def labelled(path: str) -> LabelRow:
+        name = path.rpartition("/")[2]
+        if table is not None:
+            row = table.row(path)
+        elif labels is not None:
+            row = LabelRow(_first(labels, name) or label_default or "")
+            if not row.label:
+                raise UnreadableMedia(f"its name does not match the label pattern {labels.pattern!r}")
+        else:
+            row = class_folder(path)
+        return row if row.group or groups is None else row._replace(group=_first(groups, name))
+
+    source = description(
+        "image_folder",
+        root=folder,
+        label_pattern=label_pattern,
+        label_default=label_default,
+        group_pattern=group_pattern,
+        labels_csv=None if table is None else table.path,
     )
+    labelling = Labelling(labelled, table, by_folder=labels is None and table is None)
+    samples = scan(folder, labelling, source, progress=progress)
     samples.require_two_classes(
-        "Put the images of each class into a folder of their own below "
-        f"{folder}, or give a label_pattern or a labels_csv."
+        f"Put the images of each class into a folder of their own below {folder}, or give a label_pattern or a "
+        "labels_csv."
     )
     return samples
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """The rule that gives a relative path its label, split and group; raises ``UnreadableMedia`` with a reason."""
-
-    pattern: re.Pattern[str] | None
-    default: str | None
-    group: re.Pattern[str] | None
-    rows: dict[str, LabelRow] | None
-
-    def __call__(self, path: str) -> LabelRow:
-        folders, _, name = path.rpartition("/")
-        row = LabelRow(label="")
-        if self.rows is not None:
-            if path not in self.rows:
-                raise UnreadableMedia("the label file does not name it")
-            row = self.rows[path]
-            label = row.label
-        elif self.pattern is not None:
-            label = _first(self.pattern, name) or self.default or ""
-            if not label:
-                raise UnreadableMedia(f"its name does not match the label pattern {self.pattern.pattern!r}")
-        elif folders:
-            label = folders.split("/", 1)[0]
-        else:
-            raise UnreadableMedia("lies in no class folder, so it has no label")
-        group = row.group or (_first(self.group, name) if self.group else "")
-        return LabelRow(label, row.split, group)
 
 
 def _first(pattern: re.Pattern[str], name: str) -> str:
@@ -133,3 +110,22 @@ def _compiled(pattern: str | None, setting: str) -> re.Pattern[str] | None:
         return None if pattern is None else re.compile(pattern)
     except re.error as error:
         raise InputError(f"{setting} {pattern!r} is no regular expression: {error}") from error
+
+
+LABELS_CSV = Setting(
+    "labels_csv", "file", "path,label[,split,group] instead of folder names", label="CSV of path,label[,split,group]"
+)
+IMAGE_FOLDER = Source(
+    image_folder,
+    "Image folder",
+    command="images",
+    modality="image",
+    settings=(
+        Setting("root", "folder", "searched with its sub-folders", label="Folder of images", required=True),
+        Setting("label_pattern", "text", "regular expression on the file name; its first group is the label"),
+        Setting("label_default", "text", "label where the pattern does not match", label="Default label"),
+        Setting("group_pattern", "text", "regular expression on the file name; its first group is the group (patient)"),
+        LABELS_CSV,
+    ),
+    media=IMAGE_FILES,
+)

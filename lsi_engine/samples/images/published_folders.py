@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.archives import ARCHIVES
-from lsi_engine.samples.images.folder_scan import scan
-from lsi_engine.samples.media import UnreadableMedia
-from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.files import UnreadableMedia, resolved
+from lsi_engine.samples.images.archives import ARCHIVES
+from lsi_engine.samples.images.folder_scan import Labelling, scan
+from lsi_engine.samples.sample_set import SampleSet, description
+from lsi_engine.samples.setting import Setting
+from lsi_engine.samples.source import IMAGE_FILES, Source
 from lsi_engine.samples.tables.label_table import LabelRow
 
 #: What the WordNet ids of Imagenette's and Imagewoof's folders stand for.
@@ -47,11 +50,11 @@ def wordnet_folder(root: str | Path, split: str = "train", *, progress: Progress
     ``root`` may also be the folder that an Imagenette archive lies unpacked in. Raises ``InputError`` saying what was
     looked for when there is no such split.
     """
-    folder = _holding(Path(root), split, [archive.folder for archive in ARCHIVES.values()])
+    folder = _holding(root, split, [archive.folder for archive in ARCHIVES.values()])
     if folder is None:
         addresses = ", ".join(archive.url for key, archive in ARCHIVES.items() if key.startswith("imagenette"))
         raise InputError(
-            f"{Path(root).expanduser().resolve()} has no folder {split!r} of WordNet folders. `lsi compute imagenette "
+            f"{resolved(root)} has no folder {split!r} of WordNet folders. `lsi compute imagenette "
             f"--download` fetches Imagenette (from {addresses}); for anything else give the unpacked folder"
         )
 
@@ -73,10 +76,10 @@ def pneumonia(root: str | Path, split: str = "train", *, progress: Progress = si
     not patients. Ids come from the relative path, so equal base names stay apart. Raises ``InputError`` without the
     split.
     """
-    folder = _holding(Path(root), split, ["chest_xray"])
+    folder = _holding(root, split, ["chest_xray"])
     if folder is None:
         raise InputError(
-            f"{Path(root).expanduser().resolve()} has no folder {split!r} with NORMAL and PNEUMONIA in it; give the "
+            f"{resolved(root)} has no folder {split!r} with NORMAL and PNEUMONIA in it; give the "
             "published chest_xray folder, and train, val or test as the split"
         )
     return _read(folder, split, "pneumonia", lambda path: _film(path, split), progress)
@@ -95,16 +98,44 @@ def _film(path: str, split: str) -> LabelRow:
     return LabelRow({"bacteria": "bacterial", "virus": "viral"}[match[2]], split, match[1])
 
 
-def _holding(root: Path, split: str, inner: list[str]) -> Path | None:
+def _holding(given: str | Path, split: str, inner: list[str]) -> Path | None:
     """The folder, ``root`` or one of ``inner`` below it, that has a sub-folder ``split``."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", split):
         raise InputError(f"{split!r} is not a split; use train, val or test")
-    root = root.expanduser().resolve()
+    root = resolved(given)
     return next((folder for folder in (root, *(root / name for name in inner)) if (folder / split).is_dir()), None)
 
 
 def _read(folder: Path, split: str, kind: str, labelling: Callable[[str], LabelRow], progress: Progress) -> SampleSet:
-    source = {"kind": kind, "root": str(folder), "split": split}
-    samples = scan(folder, labelling, source, below=split, by_folder=True, progress=progress)
+    source = description(kind, root=folder, split=split)
+    samples = scan(folder, Labelling(labelling, by_folder=True), source, below=split, progress=progress)
     samples.require_two_classes()
     return samples
+
+
+_SPLIT = Setting("split", "choice", "one at a time: splits are never mixed", "train", ("train", "val"))
+WORDNET_FOLDER = Source(
+    wordnet_folder,
+    "Imagenette or Imagewoof",
+    group="Published set",
+    command="imagenette",
+    modality="image",
+    settings=(
+        Setting("root", "folder", "DIR/SPLIT/WORDNET-ID", label="Folder of Imagenette or Imagewoof", required=True),
+        _SPLIT,
+    ),
+    media=IMAGE_FILES,
+    archives=tuple(key for key in ARCHIVES if key.startswith("imagenette")),
+)
+PNEUMONIA = Source(
+    pneumonia,
+    "Pediatric pneumonia",
+    group="Published set",
+    command="pneumonia",
+    modality="image",
+    settings=(
+        Setting("root", "folder", "DIR/SPLIT/{NORMAL,PNEUMONIA}", label="Folder chest_xray", required=True),
+        replace(_SPLIT, choices=("train", "val", "test")),
+    ),
+    media=IMAGE_FILES,
+)

@@ -11,12 +11,14 @@ import pandas as pd
 
 from lsi_engine.errors import InputError, one_of
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.media import UnreadableMedia, content_key, identify, read_file
-from lsi_engine.samples.ordered import in_order
-from lsi_engine.samples.sample_set import SampleSet, opaque_id, skipped_table
+from lsi_engine.samples.files import UnreadableMedia, content_key, read_each, read_file, resolved
+from lsi_engine.samples.images.decoding import identify
+from lsi_engine.samples.sample_set import SampleSet, description, opaque_id, skipped_table
+from lsi_engine.samples.setting import Setting
+from lsi_engine.samples.source import IMAGE_FILES, Source
 from lsi_engine.samples.tables.columns import choose_column
 from lsi_engine.samples.tables.rows import read_rows
-from lsi_engine.samples.texts.text_folder import unusable
+from lsi_engine.samples.text.text_folder import unusable
 
 FILE_COLUMNS = ("file", "file_name", "filename", "image", "image_path", "path", "img")
 CAPTION_COLUMNS = ("caption", "captions", "text", "sentence", "description", "raw")
@@ -24,7 +26,6 @@ CAPTION_COLUMNS = ("caption", "captions", "text", "sentence", "description", "ra
 UNLABELLED = "all pairs"
 #: Bytes of a COCO annotation file; the published ones have up to 450 MB.
 MAX_JSON = 2 * 2**30
-READING_THREADS = 8
 
 
 class _Caption(NamedTuple):
@@ -60,8 +61,8 @@ def image_text_pairs(
     file_column, caption_column
         Columns of a file of rows; when not given, the only one with a usual name.
     instances
-        COCO's ``instances_*.json`` of the same images: each pair is labelled with the category of which the image
-        shows the most area, among ``categories`` where these are given.
+        COCO's ``instances_*.json`` of the same images: each pair is labelled with the category of which the image shows
+        the most area, among ``categories`` where these are given.
     categories
         Keep only images that show one of these (the paper: banana, elephant); needs ``instances``.
     progress
@@ -79,7 +80,7 @@ def image_text_pairs(
     InputError
         Nothing there, no such column or category, or fewer than three usable pairs.
     """
-    file, folder = Path(path).expanduser().resolve(), Path(root).expanduser().resolve()
+    file, folder = resolved(path), resolved(root)
     one_of("captions", captions, ("all", "first"))
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder of images")
@@ -125,15 +126,16 @@ def image_text_pairs(
         if caption.file in contents
     ]
     columns = ["sample_id", "label", "name", "media", "text", "content", "image_content", "group"]
-    settings: dict[str, Any] = {
-        "captions": captions,
-        "file_column": file_column,
-        "caption_column": caption_column,
-        "instances": None if instances is None else str(Path(instances).expanduser().resolve()),
-        "categories": list(categories) if categories else None,
-    }
-    source = {"kind": "image_text_pairs", "path": str(file), "root": str(folder)}
-    source |= {name: value for name, value in settings.items() if value is not None}
+    source = description(
+        "image_text_pairs",
+        path=file,
+        root=folder,
+        captions=captions,
+        file_column=file_column,
+        caption_column=caption_column,
+        instances=None if instances is None else resolved(instances),
+        categories=list(categories) if categories else None,
+    )
     table = pd.DataFrame(rows_kept, columns=columns, dtype="str")
     samples = SampleSet(file.name.split(".")[0], "pairs", table, source, skipped_table(skipped))
     samples.require_two_classes()
@@ -148,26 +150,22 @@ def pair_content(image: str, text: str) -> str:
 def _contents(folder: Path, files: list[str], skipped: list[tuple[str, str]], progress: Progress) -> dict[str, str]:
     """Hash of each usable image by its path; the others go to ``skipped``."""
 
-    def content(name: str) -> str | UnreadableMedia:
+    def content(name: str) -> str:
         try:
             payload = read_file({"root": str(folder)}, name)
             identify(payload)
             return content_key(payload)
-        except UnreadableMedia as reason:
-            return reason
         except (ValueError, OSError) as error:  # a name with a NUL, or longer than the file system's names
-            return UnreadableMedia(f"its name cannot be opened: {error}")
+            if isinstance(error, UnreadableMedia):
+                raise
+            raise UnreadableMedia(f"its name cannot be opened: {error}") from error
 
     contents: dict[str, str] = {}
-    progress("scan", 0, len(files))
-    found = in_order(content, files, threads=READING_THREADS, ahead=8 * READING_THREADS)
-    for done, (name, key) in enumerate(zip(files, found, strict=True), start=1):
+    for name, key in read_each(content, files, progress):
         if isinstance(key, UnreadableMedia):
             skipped.append((name, str(key)))
         else:
             contents[name] = key
-        if done % 100 == 0 or done == len(files):
-            progress("scan", done, len(files))
     return contents
 
 
@@ -203,7 +201,7 @@ def _coco(
     skipped: list[tuple[str, str]],
 ) -> list[_Caption]:
     names = {image["id"]: str(image["file_name"]) for image in _records(stated, "images", ("id", "file_name"), path)}
-    shown = None if instances is None else _shown(Path(instances).expanduser().resolve(), categories)
+    shown = None if instances is None else _shown(resolved(instances), categories)
     found = []
     for annotation in _records(stated, "annotations", ("image_id", "caption"), path):
         image, place = annotation["image_id"], f"annotation {annotation.get('id', '?')}"
@@ -230,3 +228,34 @@ def _shown(path: Path, categories: Sequence[str] | None) -> dict[Any, str]:
             size = each.get("area", 1.0)
             area[name] = area.get(name, 0.0) + (float(size) if isinstance(size, int | float) else 1.0)
     return {image: min(area, key=lambda name: (-area[name], name)) for image, area in areas.items()}
+
+
+IMAGE_TEXT_PAIRS = Source(
+    image_text_pairs,
+    "Image–caption pairs",
+    command="pairs",
+    modality="pairs",
+    settings=(
+        Setting(
+            "path",
+            "file",
+            "CSV, TSV, JSONL or Parquet, or COCO's captions_*.json",
+            label="File of captions",
+            required=True,
+        ),
+        Setting("root", "folder", "what the file names are relative to", label="Folder of images", required=True),
+        Setting(
+            "captions",
+            "choice",
+            "a pair for each caption of an image, or for the first only",
+            "all",
+            ("all", "first"),
+            "Captions of an image",
+        ),
+        Setting("file_column", "text", "column of the file names; found by its name if usual"),
+        Setting("caption_column", "text", "column of the captions; found by its name if usual"),
+        Setting("instances", "file", "labels pairs by what the image shows", label="COCO's instances_*.json"),
+        Setting("categories", "names", "only images that show one of these"),
+    ),
+    media=IMAGE_FILES,
+)

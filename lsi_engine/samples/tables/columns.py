@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from lsi_engine.errors import InputError
-from lsi_engine.samples.media import UnreadableMedia
-from lsi_engine.samples.tables.feature_file import OPTIONAL, plain_id
+from lsi_engine.samples.files import UnreadableMedia, encodable
+from lsi_engine.samples.sample_set import opaque_id
+from lsi_engine.samples.setting import Setting
 from lsi_engine.samples.tables.label_table import class_name
 from lsi_engine.samples.tables.rows import Rows
-from lsi_engine.samples.texts.text_folder import encodable
 
 #: Names that tell a column of labels, letter case aside.
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "sentiment", "diagnosis", "species", "y")
+LABEL_COLUMN = Setting("label_column", "text", "column of the labels; found by its name if usual")
 MAX_LABEL = 200
+#: Columns that become the sample table's own of the same name, and what an array of them is called in ``.npz``.
+OPTIONAL = {"sample_id": "sample_ids", "group": "groups", "true_label": "true_labels", "split": "splits"}
+PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def choose_column(
@@ -71,7 +80,39 @@ def stated_columns(rows: Rows, besides: set[str]) -> dict[str, list[str]]:
     return stated
 
 
-def row_label(value: Any, names: list[str] | None) -> str:
+def sample_table(columns: dict[str, list[str]], positions: Sequence[int] | None) -> pd.DataFrame:
+    """``columns`` as a sample table, with ``corrupted`` where they state a ``true_label``.
+
+    ``positions`` are the rows' numbers in the source; the table has them where they are not 0, 1, 2, ….
+    """
+    table = pd.DataFrame(columns, dtype="str")
+    if "true_label" in table:
+        table["corrupted"] = (table["label"] != table["true_label"]).astype(bool)
+    if positions is not None and list(positions) != list(range(len(table))):
+        table["position"] = np.asarray(positions, dtype=np.int64)
+    return table
+
+
+def plain_id(given: str, row: int) -> str:
+    """The sample id of ``row``: ``given`` where that is plain, else a digest of it; made from the row without one."""
+    if not given:
+        return f"row-{row:06d}"
+    return given if PLAIN_ID.fullmatch(given) else opaque_id(given.encode())
+
+
+def row_labels(rows: Rows, column: str) -> tuple[list[str], dict[int, str]]:
+    """The class name in each row, "" where there is none, and by row the reason for that."""
+    labels, reasons = [], {}
+    for row, value in enumerate(rows.column(column)):
+        try:
+            labels.append(_row_label(value, rows.class_names.get(column)))
+        except UnreadableMedia as reason:
+            labels.append("")
+            reasons[row] = str(reason)
+    return labels, reasons
+
+
+def _row_label(value: Any, names: list[str] | None) -> str:
     """The class name of one row; raises ``UnreadableMedia`` with the reason for what is none."""
     if names is not None and isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value < len(names):

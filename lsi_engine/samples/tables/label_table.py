@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.files import UnreadableMedia, resolved
 
 
 class LabelRow(NamedTuple):
@@ -46,25 +48,40 @@ def class_name(value: Any, where: str) -> str:
     )
 
 
-def read_label_table(path: Path) -> dict[str, LabelRow]:
-    """Read a CSV file with the columns ``path, label`` and optionally ``split, group``: row by relative path.
+@dataclass(frozen=True)
+class LabelTable:
+    """A CSV file with the columns ``path, label`` and optionally ``split, group``: its row by relative path."""
 
-    Paths are relative to the image folder, "/" or "\\" between folders, "./" in front allowed. Raises ``InputError``
-    naming the line for a missing column or label, or a path that occurs twice with different labels.
-    """
-    rows: dict[str, LabelRow] = {}
-    for line, record in _records(path):
-        where = f"{path}, line {line}"
-        image, label = (record.get("path") or "").strip(), (record.get("label") or "").strip()
-        if not image or not label:
-            raise InputError(f"{where}: {'path' if not image else 'label'} is empty; fill it in or remove the line")
-        key = str(PurePosixPath(image.replace("\\", "/")))
-        row = LabelRow(label, (record.get("split") or "").strip(), (record.get("group") or "").strip())
-        if rows.setdefault(key, row) != row:
-            raise InputError(f"{where}: {image} was named before, as {rows[key].label!r}, now as {label!r}")
-    if not rows:
-        raise InputError(f"{path} names no image")
-    return rows
+    path: Path
+    rows: dict[str, LabelRow]
+
+    @classmethod
+    def read(cls, given: str | Path) -> LabelTable:
+        """The file ``given``, whose paths are relative to the image folder; "\\" for "/" and "./" in front allowed.
+
+        Raises ``InputError`` naming the line for a missing column or label, or a path that occurs twice with different
+        labels.
+        """
+        path = resolved(given)
+        rows: dict[str, LabelRow] = {}
+        for line, record in _records(path):
+            where = f"{path}, line {line}"
+            image, label = (record.get("path") or "").strip(), (record.get("label") or "").strip()
+            if not image or not label:
+                raise InputError(f"{where}: {'path' if not image else 'label'} is empty; fill it in or remove the line")
+            key = str(PurePosixPath(image.replace("\\", "/")))
+            row = LabelRow(label, (record.get("split") or "").strip(), (record.get("group") or "").strip())
+            if rows.setdefault(key, row) != row:
+                raise InputError(f"{where}: {image} was named before, as {rows[key].label!r}, now as {label!r}")
+        if not rows:
+            raise InputError(f"{path} names no image")
+        return cls(path, rows)
+
+    def row(self, path: str) -> LabelRow:
+        """The row of the image ``path``; raises ``UnreadableMedia`` when there is none."""
+        if path not in self.rows:
+            raise UnreadableMedia("the label file does not name it")
+        return self.rows[path]
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.folder import files_below
-from lsi_engine.samples.images import cifar
-from lsi_engine.samples.images.folder_scan import SCAN_THREADS
-from lsi_engine.samples.media import UnreadableMedia, content_key, identify, inside, read_file
-from lsi_engine.samples.ordered import in_order
+from lsi_engine.samples.files import UnreadableMedia, content_key, files_below, inside, read_each, read_file
+from lsi_engine.samples.images import cifar_files
+from lsi_engine.samples.images.decoding import identify
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ def row_pictures(
     """
     if not folder.is_dir():
         raise InputError(f"the folder of pictures {folder} is {'a file' if folder.exists() else 'not there'}")
-    records = cifar.folder_of_records(folder)
+    records = cifar_files.folder_of_records(folder)
     if paths is not None:
         wanted = dict(enumerate(paths))
     elif records is not None:
-        wanted = dict(enumerate(cifar.record_references(*records)))
+        wanted = dict(enumerate(cifar_files.record_references(*records)))
         if len(wanted) > rows:
             raise InputError(f"{folder} has {len(wanted):,} pictures for {rows:,} rows: is it the right dataset?")
     else:
@@ -56,32 +55,32 @@ def row_pictures(
                 "be told: name each row's picture in image_path (image_paths in .npz)"
             )
 
-    def read(item: tuple[int, str]) -> tuple[str, str] | UnreadableMedia:
-        try:
-            if records is not None:
-                kind, root = records
-                return item[1], content_key(cifar.read_record({"kind": kind, "root": str(root)}, item[1]))
-            media = inside(str(folder), item[1].replace("\\", "/")).relative_to(folder.resolve()).as_posix()
-            payload = read_file({"root": str(folder)}, media)
-            identify(payload)
-            return media, content_key(payload)
-        except UnreadableMedia as reason:
-            return reason
+    def read(item: tuple[int, str]) -> tuple[str, str]:
+        if records is not None:
+            kind, root = records
+            return item[1], content_key(cifar_files.read_record({"kind": kind, "root": str(root)}, item[1]))
+        media = inside(str(folder), item[1].replace("\\", "/")).relative_to(folder.resolve()).as_posix()
+        payload = read_file({"root": str(folder)}, media)
+        identify(payload)
+        return media, content_key(payload)
 
     found = RowPictures([""] * rows, [""] * rows)
     named = [(row, path) for row, path in wanted.items() if path]
-    for done, ((row, path), one) in enumerate(
-        zip(named, in_order(read, named, threads=SCAN_THREADS, ahead=8 * SCAN_THREADS), strict=True), start=1
-    ):
+    for (row, path), one in read_each(read, named, progress):
         if isinstance(one, UnreadableMedia):
             found.skipped.append((f"picture {path} of row {row}", f"{one}; the row is scored, without its picture"))
         else:
             found.media[row], found.content[row] = one
-        if done % 500 == 0 or done == len(named):
-            progress("scan", done, len(named))
     if paths is None and len(wanted) < rows:
         found.skipped.append((f"pictures of {rows - len(wanted):,} rows", f"{folder} has {len(wanted):,} pictures"))
     return found if any(found.media) else None
+
+
+def pictures_of(source: dict[str, Any]) -> dict[str, Any]:
+    """Description of the source that the pictures of a feature file's ``source`` are media of."""
+    folder = Path(source.get("images") or Path(source["path"]).parent)
+    kind, root = cifar_files.folder_of_records(folder) or ("image_folder", folder)
+    return {"kind": kind, "root": str(root)}
 
 
 def _images(folder: Path) -> list[str]:

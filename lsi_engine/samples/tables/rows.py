@@ -1,7 +1,7 @@
 """Rows out of CSV, TSV, JSONL, Parquet and Arrow files, with the place of each row for messages.
 
-Nothing here trusts the file: lines and cells have a limit, a compressed file is read as a stream, and a row that
-cannot be read is listed with its line instead of ending the reading.
+Nothing here trusts the file: lines and cells have a limit, a compressed file is read as a stream, and a row that cannot
+be read is listed with its line instead of ending the reading.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import io
 import json
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lsi_engine.errors import InputError
+from lsi_engine.samples.files import UnreadableMedia
 
 #: Characters in one line of JSON or one cell of CSV: above, the row is not read.
 MAX_CELL = 32 * 2**20
@@ -27,6 +28,7 @@ MAX_FILE = 4 * 2**30
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 
 csv.field_size_limit(MAX_CELL)
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def ending(path: Path) -> str:
 def read_rows(path: Path) -> Rows:
     """The rows of a CSV, TSV, JSONL or Parquet file; the name's ending decides.
 
-    Raises ``InputError`` naming the file, and the line where there is one, for what is missing, no plain file,
-    damaged as a whole, empty, too large, or has a column name twice.
+    Raises ``InputError`` naming the file, and the line where there is one, for what is missing, no plain file, damaged
+    as a whole, empty, too large, or has a column name twice.
     """
     if not path.exists():
         raise InputError(f"there is no file {path}")
@@ -124,63 +126,70 @@ def _read_csv(path: Path) -> Rows:
         columns = [name.strip() for name in next(reader)]
     except csv.Error as error:
         raise InputError(f"{path}: the first line is no list of column names: {error}") from error
-    cells: list[list[str]] = []
-    places: list[str] = []
-    positions: list[int] = []
-    skipped: list[tuple[str, str]] = []
-    position = -1
-    while True:
-        place = f"line {reader.line_num + 1}"
-        try:
-            row = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            position += 1
-            skipped.append((place, f"no CSV row: {error}"))
-            continue
-        if not row:
-            continue
-        position += 1
-        if len(row) != len(columns):
-            skipped.append((place, f"has {len(row)} cells where the first line has {len(columns)}"))
-            continue
-        cells.append(row)
-        places.append(place)
-        positions.append(position)
-    return Rows(
-        columns, places, lambda name: [row[at] for row in cells for at in (columns.index(name),)], positions, skipped
-    )
+
+    def found() -> Iterator[tuple[str, list[str] | UnreadableMedia]]:
+        while True:
+            place = f"line {reader.line_num + 1}"
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield place, UnreadableMedia(f"no CSV row: {error}")
+                continue
+            if row and len(row) != len(columns):
+                reason = f"has {len(row)} cells where the first line has {len(columns)}"
+                yield place, UnreadableMedia(reason)
+            elif row:
+                yield place, row
+
+    cells, places, positions, skipped = _sorted_out(found())
+
+    def column(name: str) -> list[Any]:
+        at = columns.index(name)
+        return [row[at] for row in cells]
+
+    return Rows(columns, places, column, positions, skipped)
+
+
+def _sorted_out(
+    found: Iterable[tuple[str, Row | UnreadableMedia]],
+) -> tuple[list[Row], list[str], list[int], list[tuple[str, str]]]:
+    """Usable rows, their places and their positions, and the places and reasons of the others."""
+    rows, places, positions, skipped = [], [], [], []
+    for position, (place, row) in enumerate(found):
+        if isinstance(row, UnreadableMedia):
+            skipped.append((place, str(row)))
+        else:
+            rows.append(row)
+            places.append(place)
+            positions.append(position)
+    return rows, places, positions, skipped
 
 
 def _read_json_lines(path: Path) -> Rows:
-    records: list[dict[str, Any]] = []
-    places: list[str] = []
-    positions: list[int] = []
-    skipped: list[tuple[str, str]] = []
-    position = -1
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        position += 1
-        place = f"line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            skipped.append((place, f"no JSON: {reason}"))
-            continue
-        if not isinstance(record, dict):
-            skipped.append((place, f"holds a {type(record).__name__}, not an object with columns"))
-            continue
-        records.append(record)
-        places.append(place)
-        positions.append(position)
+    def found() -> Iterator[tuple[str, dict[str, Any] | UnreadableMedia]]:
+        for number, line in enumerate(_lines(path), start=1):
+            if line.strip():
+                yield f"line {number}", _record(line)
+
+    records, places, positions, skipped = _sorted_out(found())
     if not records:
         why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise InputError(f"{path} holds no JSON object; one on each line is needed{why}")
     columns = list(dict.fromkeys(name for record in records for name in record))
     return Rows(columns, places, lambda name: [record.get(name) for record in records], positions, skipped)
+
+
+def _record(line: str) -> dict[str, Any] | UnreadableMedia:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return UnreadableMedia(f"no JSON: {reason}")
+    if not isinstance(record, dict):
+        return UnreadableMedia(f"holds a {type(record).__name__}, not an object with columns")
+    return record
 
 
 def read_parquet(path: Path) -> Rows:
@@ -223,8 +232,7 @@ def read_arrow(path: Path) -> Rows:
 
 
 def _arrow_rows(schema: Any, count: int, column: Callable[[str], list[Any]]) -> Rows:
-    # pandas stores a table's own index as such a column.
-    columns = [name for name in schema.names if not name.startswith("__index_level_")]
+    columns = [name for name in schema.names if not is_index(name)]
     stated = (schema.metadata or {}).get(b"huggingface", b"{}")
     places, positions = [f"row {row}" for row in range(count)], list(range(count))
     try:
@@ -232,6 +240,11 @@ def _arrow_rows(schema: Any, count: int, column: Callable[[str], list[Any]]) -> 
     except (ValueError, AttributeError):
         names = {}
     return Rows(columns, places, column, positions, class_names=names)
+
+
+def is_index(column: str) -> bool:
+    """Whether a Parquet ``column`` is a table's own index, which pandas stores beside the others."""
+    return column.startswith("__index_level_")
 
 
 def class_names(features: Any) -> dict[str, list[str]]:

@@ -11,11 +11,20 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress, silent
-from lsi_engine.samples.folder import resolved
-from lsi_engine.samples.media import UnreadableMedia
-from lsi_engine.samples.sample_set import SampleSet
-from lsi_engine.samples.tables.columns import LABEL_COLUMNS, choose_column, id_column, row_label, stated_columns
-from lsi_engine.samples.tables.feature_file import OPTIONAL, feature_samples
+from lsi_engine.samples.files import resolved
+from lsi_engine.samples.sample_set import SampleSet, description
+from lsi_engine.samples.setting import Setting
+from lsi_engine.samples.source import Source
+from lsi_engine.samples.tables.columns import (
+    LABEL_COLUMN,
+    LABEL_COLUMNS,
+    OPTIONAL,
+    choose_column,
+    id_column,
+    row_labels,
+    stated_columns,
+)
+from lsi_engine.samples.tables.feature_rows import FeatureRows
 from lsi_engine.samples.tables.rows import Rows, read_rows
 
 #: What people write where there is no number.
@@ -33,22 +42,22 @@ def table(path: str | Path, *, label_column: str | None = None, progress: Progre
         The file. A column counts as numbers when more than half of its rows hold one; the others are left out and
         listed in ``skipped``, as are row numbers and ids. What the features are scaled by is the run's affair.
     label_column
-        The column of the classes; when not given, the only one with a usual name (``LABEL_COLUMNS``), or the only
-        one without numbers.
+        The column of the classes; when not given, the only one with a usual name (``LABEL_COLUMNS``), or the only one
+        without numbers.
     progress
         Stage "scan", counted in columns.
 
     Returns
     -------
-    Samples with ``features (N, D)`` float32 in the order of the file's columns. Ids come from ``sample_id`` or a
-    unique ``id``, else row 42 is ``row-000042``. ``group``, ``true_label`` and ``split`` are read as in a feature file.
-    Rows without a label, or with a missing, infinite or unreadable number, are listed in ``skipped`` with their place.
+    Samples with ``features (N, D)`` float32 in the order of the file's columns. Ids come from ``sample_id`` or a unique
+    ``id``, else row 42 is ``row-000042``. ``group``, ``true_label`` and ``split`` are read as in a feature file. Rows
+    without a label, or with a missing, infinite or unreadable number, are listed in ``skipped`` with their place.
 
     Raises
     ------
     InputError
-        Nothing there, a file that is damaged as a whole, a label column that cannot be told, no column of numbers
-        (each other column is named with an example), or fewer than two classes.
+        Nothing there, a file that is damaged as a whole, a label column that cannot be told, no column of numbers (each
+        other column is named with an example), or fewer than two classes.
     """
     file = resolved(path)
     rows = read_rows(file)
@@ -81,30 +90,22 @@ def table(path: str | Path, *, label_column: str | None = None, progress: Progre
 
     with np.errstate(over="ignore"):
         features = np.stack(list(numbers.values()), axis=1).astype(np.float32)
-    labels, reasons = [], {}
-    for row, value in enumerate(rows.column(of_label)):
-        try:
-            labels.append(row_label(value, rows.class_names.get(of_label)))
-        except UnreadableMedia as reason:
-            labels.append("")
-            reasons[row] = str(reason)
+    labels, reasons = row_labels(rows, of_label)
     for name, unusable in zip(numbers, ~np.isfinite(features).T, strict=True):
         cells = rows.column(name) if unusable.any() else []
         for row in map(int, np.flatnonzero(unusable)):
             said = "missing" if _is_missing(cells[row]) else repr(cells[row])[:40]
             reasons.setdefault(row, f"column {name!r} is {said}")
-    source = {"kind": "table", "path": str(file)} | ({} if label_column is None else {"label_column": label_column})
-    return feature_samples(
-        file.name,
-        source,
+    read = FeatureRows(
         features,
         {"label": labels} | stated_columns(rows, {of_label}),
         rows.places,
         reasons,
-        skipped=[*listed, *rows.skipped],
-        positions=rows.positions,
-        feature_names=list(numbers),
+        [*listed, *rows.skipped],
+        rows.positions,
+        tuple(numbers),
     )
+    return read.samples(file.name, description("table", path=file, label_column=label_column))
 
 
 def _label_column(rows: Rows, wanted: str | None, without_numbers: list[str], file: Path) -> str:
@@ -142,3 +143,16 @@ def _example(rows: Rows, name: str) -> str:
         return f"is empty in {len(rows) - len(values):,} of {len(rows):,} rows, so it is left out"
     stranger = next((value for value in values if math.isnan(_number(value))), values[0])
     return f"holds no numbers, e.g. {repr(stranger)[:40]}, so it is left out"
+
+
+TABLE = Source(
+    table,
+    "Table",
+    command="table",
+    modality="features",
+    settings=(
+        Setting("path", "file", "CSV, TSV, JSONL or Parquet with columns of numbers", label="Table", required=True),
+        LABEL_COLUMN,
+    ),
+    with_features=True,
+)

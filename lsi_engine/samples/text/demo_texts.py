@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lsi_engine.samples.media import content_key
+from lsi_engine.samples.files import content_key
 from lsi_engine.samples.sample_set import SampleSet
+from lsi_engine.samples.source import Source
 
 #: Messages in all, and among them those under a wrong label and those that two labels fit.
 MESSAGES, MISLABELLED, AMBIGUOUS = 400, 24, 24
@@ -64,8 +65,8 @@ def demo_texts() -> SampleSet:
     """400 synthetic English messages in four classes, the same ones on every machine.
 
     24 stand under a wrong label: ``true_label`` has the right one and ``corrupted`` is true. 24 others raise two
-    concerns of different classes and carry one of the two labels, which is not wrong. The column ``planted`` says
-    so of both ("mislabelled", "ambiguous: billing or delivery"; "" for the rest).
+    concerns of different classes and carry one of the two labels, which is not wrong. The column ``planted`` says so of
+    both ("mislabelled", "ambiguous: billing or delivery"; "" for the rest).
     """
     random = np.random.default_rng(20_260_101)
     classes = sorted(CONCERNS)
@@ -98,3 +99,6 @@ def demo_texts() -> SampleSet:
     table = table.astype({"sample_id": "str", "name": "str", "content": "str"})
     table["corrupted"] = (table["label"] != table["true_label"]).astype(bool)
     return SampleSet("demo-texts (synthetic)", "text", table, {"kind": "demo_texts"})
+
+
+DEMO_TEXTS = Source(demo_texts, "Synthetic demo messages", group="Texts", command="demo-texts", modality="text")

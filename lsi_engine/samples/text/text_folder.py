@@ -9,9 +9,7 @@ import pandas as pd
 
 from lsi_engine.errors import InputError
 from lsi_engine.progress import Progress
-from lsi_engine.samples.folder import files_below
-from lsi_engine.samples.media import UnreadableMedia, content_key, read_file
-from lsi_engine.samples.ordered import in_order
+from lsi_engine.samples.files import UnreadableMedia, content_key, encodable, files_below, read_each, read_file
 from lsi_engine.samples.sample_set import opaque_id
 
 #: Characters; a longer text is no sample but a book, and every later step would choke on it.
@@ -20,7 +18,6 @@ MAX_TEXT = 1_000_000
 SPLITS = frozenset({"train", "test", "valid", "val", "dev", "validation"})
 #: IMDb's folder of reviews without labels.
 UNLABELLED = "unsup"
-READING_THREADS = 8
 
 
 def unusable(text: str) -> str:
@@ -32,15 +29,6 @@ def unusable(text: str) -> str:
     if "\0" in text:
         return "holds NUL characters: binary data, or UTF-16 without a byte-order mark"
     return "" if encodable(text) else "not valid UTF-8; save the file as UTF-8"
-
-
-def encodable(text: str) -> bool:
-    """False when ``text`` holds half a surrogate pair, as undecodable bytes and broken JSON escapes leave them."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def text_folder(root: Path, progress: Progress) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
@@ -76,21 +64,15 @@ def text_folder(root: Path, progress: Progress) -> tuple[pd.DataFrame, list[tupl
 
     source = {"root": str(root)}
 
-    def read(item: tuple[str, str, str]) -> str | UnreadableMedia:
-        try:
-            return _decoded(read_file(source, item[0], most=4 * MAX_TEXT))
-        except UnreadableMedia as reason:
-            return reason
+    def read(item: tuple[str, str, str]) -> str:
+        return _decoded(read_file(source, item[0], most=4 * MAX_TEXT))
 
     rows = []
-    texts = in_order(read, labelled, threads=READING_THREADS, ahead=8 * READING_THREADS)
-    for done, ((path, label, split), text) in enumerate(zip(labelled, texts, strict=True), start=1):
+    for (path, label, split), text in read_each(read, labelled, progress):
         if isinstance(text, UnreadableMedia):
             skipped.append((path, str(text)))
         else:
             rows.append((opaque_id(path.encode()), label, path, text, content_key(text.encode()), split))
-        if done % 500 == 0 or done == len(labelled):
-            progress("scan", done, len(labelled))
     table = pd.DataFrame(rows, columns=["sample_id", "label", "name", "text", "content", "split"], dtype="str")
     return table if with_splits else table.drop(columns="split"), skipped
 
