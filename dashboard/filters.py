@@ -11,6 +11,7 @@ from dashboard import words
 from dashboard.data import RunData, frame_with_decisions
 from dashboard.report import SUFFIX
 from dashboard.state import DECISIONS, View, set_view, update_view
+from lsi_engine.scores.registry import filtering
 
 _COPY_JS = """
 export default function ({ parentElement }) {
@@ -118,6 +119,7 @@ def _controls(data: RunData, view: View) -> None:
         on_change=lambda: update_view(suspicion=_unless_all(state["f_suspicion"])),
         help="Label doubt: how little a probe trained without the sample believes the given label.",
     )
+    _further_scores(data, view)
     _choice("Decision", "f_decision", list(DECISIONS), view.decisions, "decisions")
     if "corrupted" in frame:
         names = {"All": None, "Corrupted": True, "Uncorrupted": False}
@@ -131,6 +133,36 @@ def _controls(data: RunData, view: View) -> None:
         )
     if "split" in frame:
         _choice("Split", "f_split", list(frame["split"].cat.categories), view.split, "split")
+
+
+def _further_scores(data: RunData, view: View) -> None:
+    """A range of one more score, chosen from those that this run has."""
+    others = {each.name: each for each in filtering(data.frame) if each.name not in ("lsi", "suspicion")}
+    ranged = dict(view.scores)
+    name = st.selectbox(
+        "Another score",
+        list(others),
+        index=next((place for place, each in enumerate(others) if each in ranged), None),
+        format_func=lambda each: others[each].title,
+        placeholder="none",
+        key="f_score",
+    )
+    if name is None:
+        return
+    values = data.frame[name].to_numpy(dtype=float)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if not low < high:
+        st.caption(f"{others[name].title} is the same for every {data.nouns[0]}.")
+        return
+    given = ranged.get(name, (low, high))
+    st.session_state["f_score_range"] = (max(given[0], low), min(given[1], high))
+
+    def change() -> None:
+        chosen = st.session_state["f_score_range"]
+        rest = tuple(each for each in view.scores if each[0] != name)
+        update_view(scores=rest if chosen == (low, high) else (*rest, (name, chosen)))
+
+    st.slider(others[name].title, low, high, key="f_score_range", on_change=change, help=others[name].help)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)

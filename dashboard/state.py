@@ -6,7 +6,6 @@ The session remembers the view's query string only, because changing pages drops
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 from dashboard import lasso, words
 from dashboard.lasso import Lasso
 from lsi_engine.errors import InputError
+from lsi_engine.scores.column import Column
+from lsi_engine.scores.registry import column, columns
 
 #: What a person can have decided about a sample; ``undecided`` where nobody has.
 DECISIONS = ("undecided", "keep", "relabel", "drop", "unsure")
@@ -27,9 +28,11 @@ DECISIONS = ("undecided", "keep", "relabel", "drop", "unsure")
 Range = tuple[float, float]
 
 _MANY = {"classes": "class", "split": "split", "decisions": "decision"}
+#: Scores whose range is a field of the view; ranges of all others stand in ``scores``.
 _RANGES = ("lsi", "suspicion")
 #: The URL parameters that belong to the view; pages may use others beside them.
-PARAMETERS = ("run", *_MANY.values(), *_RANGES, "corrupted", "lasso", "q")
+_OTHERS = tuple(name for name in columns() if name not in _RANGES)
+PARAMETERS = ("run", *_MANY.values(), *_RANGES, *_OTHERS, "corrupted", "lasso", "q")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Chip:
 class View:
     """Which run is open and which of its samples are looked at.
 
-    ``lsi`` and ``suspicion`` are closed ranges in the units of the score (an end may be infinite); empty
+    ``lsi``, ``suspicion`` and ``scores`` (by name) are closed ranges in the score's units (∞ is an end); empty
     tuples, ``None`` and ``""`` mean "no condition". ``search`` matches, ignoring case, any part of a
     sample's id or name, and of its text where the run stores one.
     """
@@ -58,6 +61,7 @@ class View:
     decisions: tuple[str, ...] = ()
     search: str = ""
     lasso: Lasso | None = None
+    scores: tuple[tuple[str, Range], ...] = ()
 
     def to_query(self) -> dict[str, list[str]]:
         """The view as URL parameters, conditions that are not set left out."""
@@ -65,6 +69,7 @@ class View:
         for name in _RANGES:
             limits = getattr(self, name)
             query[name] = [f"{limits[0]!r}..{limits[1]!r}"] if limits is not None else []
+        query |= {name: [f"{low!r}..{high!r}"] for name, (low, high) in self.scores}
         query["run"] = [self.run] if self.run else []
         query["corrupted"] = [] if self.corrupted is None else ["yes" if self.corrupted else "no"]
         query["q"] = [self.search] if self.search else []
@@ -92,6 +97,7 @@ class View:
             decisions=_unique(decision for decision in all_of("decision") if decision in DECISIONS),
             search=last_of("q"),
             lasso=lasso.parsed(last_of("lasso")),
+            scores=tuple((name, limits) for name in _OTHERS if (limits := _parse_range(last_of(name))) is not None),
         )
 
     @classmethod
@@ -126,23 +132,25 @@ class View:
         A condition on a column that the run lacks is met by no sample. A missing score (NaN) lies in no range.
         """
         keep = np.ones(len(frame), dtype=bool)
-        for column, wanted in (("label", self.classes), ("split", self.split), ("decision", self.decisions)):
+        for name, wanted in (("label", self.classes), ("split", self.split), ("decision", self.decisions)):
             if wanted:
-                keep &= _is_one_of(frame, column, wanted)
-        for column in _RANGES:
-            limits = getattr(self, column)
-            if limits is not None:
-                values = frame[column].to_numpy()
-                keep &= (values >= limits[0]) & (values <= limits[1])
+                keep &= _is_one_of(frame, name, wanted)
+        for name, limits in (*((name, getattr(self, name)) for name in _RANGES), *self.scores):
+            if limits is None:
+                continue
+            if name not in frame:
+                return np.zeros(len(frame), dtype=bool)
+            values = frame[name].to_numpy()
+            keep &= (values >= limits[0]) & (values <= limits[1])
         if self.corrupted is not None:
             if "corrupted" not in frame:
                 return np.zeros(len(frame), dtype=bool)
             keep &= frame["corrupted"].to_numpy(dtype=bool) == self.corrupted
         if self.search:
             found = np.zeros(len(frame), dtype=bool)
-            for column in ("sample_id", "name", "text"):
-                if column in frame:
-                    found |= frame[column].str.contains(self.search, case=False, regex=False).to_numpy(dtype=bool)
+            for name in ("sample_id", "name", "text"):
+                if name in frame:
+                    found |= frame[name].str.contains(self.search, case=False, regex=False).to_numpy(dtype=bool)
             keep &= found
         if self.lasso is not None:
             if "map_x" not in frame:
@@ -160,11 +168,12 @@ class View:
         for name, word in (("classes", "Class"), ("split", "Split"), ("decisions", "Decision")):
             for value in getattr(self, name):
                 add(f"{word} {value}", **{name: tuple(v for v in getattr(self, name) if v != value)})
-        for name, word in (("lsi", "LSI"), ("suspicion", "Suspicion")):
-            limits = getattr(self, name)
-            if limits is not None:
-                top = math.inf if name == "lsi" else 1.0
-                add(f"{word} {_range_words(limits, top)}", **{name: None})
+        for name in _RANGES:
+            if getattr(self, name) is not None:
+                add(_range_words(column(name), getattr(self, name)), **{name: None})
+        for name, limits in self.scores:
+            rest = tuple(each for each in self.scores if each[0] != name)
+            add(_range_words(column(name), limits), scores=rest)
         if self.corrupted is not None:
             add("Corrupted only" if self.corrupted else "Uncorrupted only", corrupted=None)
         if self.search:
@@ -203,14 +212,14 @@ def _parse_range(text: str) -> Range | None:
     return limits if dots and limits[0] <= limits[1] else None  # NaN compares false
 
 
-def _range_words(limits: Range, top: float) -> str:
-    """A range of scores that lie between 0 and ``top``, ends that say nothing left out."""
+def _range_words(about: Column, limits: Range) -> str:
+    """A range of a score, ends that say nothing left out."""
     low, high = limits
-    if high >= top:
-        return f"≥ {words.number(low)}"
-    if low <= 0:
-        return f"≤ {words.number(high)}"
-    return f"{words.number(low)} to {words.number(high)}"
+    if high >= about.top:
+        return f"{about.title} ≥ {words.number(low)}"
+    if low <= about.low:
+        return f"{about.title} ≤ {words.number(high)}"
+    return f"{about.title} {words.number(low)} to {words.number(high)}"
 
 
 def _is_one_of(frame: pd.DataFrame, column: str, wanted: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -219,5 +219,8 @@ READ: dict[str, Callable[[Any], Any]] = {
     "probe": lambda width: width or "linear",
     "score_epochs": read_epochs,
     "left_out": read_rows,
+    "scores": lambda given: (
+        [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else list(given)
+    ),
     "device": lambda text: text or None,
 }

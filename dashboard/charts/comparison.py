@@ -8,19 +8,12 @@ from numpy.typing import NDArray
 
 from dashboard import theme, words
 from dashboard.charts.chart import Chart, base, log_ticks
+from lsi_engine.scores.registry import column, columns
 
 #: Points drawn of a shift; the table behind the figure names those that moved most.
 MOST_POINTS = 20_000
-NAMES = {
-    "lsi": "LSI",
-    "lsi_mean_shift": "mean shift",
-    "lsi_covariance": "covariance",
-    "suspicion": "suspicion",
-    "margin": "margin",
-    "leverage": "leverage",
-}
-#: Measures in the matrix; the parts of LSI are in its numbers.
-RANKED = ("lsi", "suspicion", "leverage")
+#: Parts of another measure, and what says the same the other way round: in the matrix's numbers only.
+REPEATED = ("lsi_mean_shift", "lsi_covariance", "margin")
 #: Rows up to which the cells have room for their values.
 MOST_NUMBERED = 9
 _MARKED = theme.OKABE_ITO[5]
@@ -28,8 +21,12 @@ _MARKED = theme.OKABE_ITO[5]
 
 def correlation_matrix(table: pd.DataFrame) -> Chart:
     """The rankings people use against each other; all of ``table`` (``Comparison.correlations``) is in the numbers."""
-    shown = [key for measure in RANKED for key in table.index if key[1] == measure]
-    labels = [f"{NAMES[measure]} · {words.escape(str(run))}" for run, measure in shown]
+    measures = [name for name in columns() if name not in REPEATED]
+    shown = [key for measure in measures for key in table.index if key[1] == measure]
+    if len(shown) < 2:
+        sentence = "Fewer than two rankings tell samples apart, so there is no correlation between rankings."
+        return Chart(base(120), pd.DataFrame({"Ranking": []}), sentence)
+    labels = [f"{column(measure).word} · {words.escape(str(run))}" for run, measure in shown]
     values = table.loc[shown, shown].to_numpy()
     figure = base(360)
     figure.add_heatmap(
@@ -46,7 +43,7 @@ def correlation_matrix(table: pd.DataFrame) -> Chart:
     )
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(tickangle=-40)
-    every = [f"{NAMES[measure]} · {run}" for run, measure in table.index]
+    every = [f"{column(measure).word} · {run}" for run, measure in table.index]
     numbers = pd.DataFrame(table.to_numpy(), columns=every)
     numbers.insert(0, "Ranking", every)
     off = values[~np.eye(len(values), dtype=bool)]
@@ -109,9 +106,9 @@ def class_shift(table: pd.DataFrame, first: str, second: str, colours: dict[str,
         f"{words.escape(label)}: ×{words.number(ratio)} ({words.number(low)} to {words.number(high)})"
         for label, ratio, low, high in zip(table["label"], table["ratio"], table["low"], table["high"], strict=True)
     ]
-    for column, (name, symbol) in enumerate(((first, "circle-open"), (second, "circle"))):
+    for side, (name, symbol) in enumerate(((first, "circle-open"), (second, "circle"))):
         figure.add_scatter(
-            x=x[:, column],
+            x=x[:, side],
             y=np.arange(len(table)),
             mode="markers",
             name=words.escape(name),
@@ -120,13 +117,13 @@ def class_shift(table: pd.DataFrame, first: str, second: str, colours: dict[str,
             hovertemplate="%{customdata}<extra></extra>",
         )
     positions, texts = log_ticks(float(x.min()), float(x.max()))
-    figure.update_xaxes(title=f"median {NAMES[measure]}", tickvals=positions, ticktext=texts)
+    figure.update_xaxes(title=f"median {column(measure).word}", tickvals=positions, ticktext=texts)
     names = [words.escape(words.shortened(label, 24)) for label in table["label"]]
     figure.update_yaxes(tickvals=list(range(len(table))), ticktext=names)
     figure.update_layout(showlegend=True)
     most = table.iloc[int(np.argmax(np.abs(np.log(table["ratio"]))))]
     alt = (
-        f"Median {NAMES[measure]} by class in {first} and {second}; {most['label']} changed most, "
+        f"Median {column(measure).word} by class in {first} and {second}; {most['label']} changed most, "
         f"by a factor of {words.number(float(most['ratio']))}."
     )
     return Chart(figure, table, alt)

@@ -8,9 +8,18 @@ import pandas as pd
 
 from dashboard import theme, words
 from dashboard.charts.chart import Chart, band, base
+from lsi_engine.scores.registry import column, columns
 
-#: Name on screen, colour and dash of each measure, the same in every figure.
-MEASURES = {"lsi": ("LSI", theme.ACCENT, "solid"), "suspicion": ("Suspicion", theme.OKABE_ITO[5], "dash")}
+#: Colour and dash of the measures that every run has, the same in every figure.
+_STYLES = {"lsi": (theme.ACCENT, "solid"), "suspicion": (theme.OKABE_ITO[5], "dash")}
+
+
+def style(measure: str) -> tuple[str, str, str]:
+    """Name on screen, colour and dash of a measure."""
+    others = [name for name in columns() if name not in _STYLES]
+    place = others.index(measure) if measure in others else len(others)
+    colour, dash = _STYLES.get(measure, (theme.OKABE_ITO[place % len(theme.OKABE_ITO)], "dot"))
+    return column(measure).title, colour, dash
 
 
 def detection_curve(
@@ -36,7 +45,7 @@ def detection_curve(
         )
     tables = []
     for measure, curve in curves.items():
-        name, colour, dash = MEASURES[measure]
+        name, colour, dash = style(measure)
         band(figure, curve["reviewed"], curve["low"], curve["high"], colour, name)
         figure.add_scatter(
             x=curve["reviewed"],
@@ -56,7 +65,7 @@ def detection_curve(
     figure.update_yaxes(title="corrupted found", tickformat=".0%", range=[0, 1.03])
     figure.update_layout(showlegend=True)
     table = pd.concat(tables, ignore_index=True)
-    after = {MEASURES[measure][0]: curve[curve["reviewed"] <= corrupted].iloc[-1] for measure, curve in curves.items()}
+    after = {column(measure).title: curve[curve["reviewed"] <= corrupted].iloc[-1] for measure, curve in curves.items()}
     found = ", ".join(
         f"{name} {row['share']:.0%} (95 % {row['low']:.0%} to {row['high']:.0%})" for name, row in after.items()
     )
@@ -71,7 +80,7 @@ def precision_at(table: pd.DataFrame, *, height: int = 340) -> Chart:
     rows = table[table["metric"].str.startswith("precision@")]
     figure = base(height)
     for measure, group in rows.groupby("measure", sort=False):
-        name, colour, dash = MEASURES[str(measure)]
+        name, colour, dash = style(str(measure))
         figure.add_scatter(
             x=[words.count(int(metric.partition("@")[2])) for metric in group["metric"]],
             y=group["value"],
@@ -92,6 +101,7 @@ def precision_at(table: pd.DataFrame, *, height: int = 340) -> Chart:
     figure.update_yaxes(title="corrupted among them", tickformat=".0%", range=[0, 1.05])
     figure.update_layout(showlegend=True)
     said = ", ".join(
-        f"{MEASURES[str(row['measure'])][0]} {row['metric']} {row['value']:.0%}" for row in rows.to_dict("records")[::2]
+        f"{column(str(row['measure'])).title} {row['metric']} {row['value']:.0%}"
+        for row in rows.to_dict("records")[::2]
     )
     return Chart(figure, rows, f"Precision at k with 95 % intervals: {said or 'too few samples'}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +11,13 @@ from numpy.typing import NDArray
 
 from dashboard.data import RunData
 from dashboard.selection import Selection
+from lsi_engine.scores.column import Column
+from lsi_engine.scores.registry import ranking
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """``column`` of the run's frame; ``first`` says what its highest values are."""
-
-    name: str
-    column: str
-    first: str
-
-
-RANKINGS = (
-    Ranking("LSI", "lsi", "most informative"),
-    Ranking("Suspicion", "suspicion", "most doubtful label"),
-    Ranking("Margin", "margin", "safest given label"),
-    Ranking("Leverage", "leverage", "most unusual features"),
-    Ranking("Mean shift", "lsi_mean_shift", "the weights move most"),
-    Ranking("Covariance part", "lsi_covariance", "their uncertainty changes most"),
-)
-
-
-def rankings(frame: pd.DataFrame) -> dict[str, Ranking]:
-    """The rankings this run has scores for, by name."""
-    return {ranking.name: ranking for ranking in RANKINGS if ranking.column in frame}
+def rankings(frame: pd.DataFrame) -> dict[str, Column]:
+    """What the samples of this run can be sorted by, under the names that people see."""
+    return {column.title: column for column in ranking(frame)}
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)

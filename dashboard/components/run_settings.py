@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from dashboard.run_request import Kind
 from lsi_engine.runs.store import RunConfig
+from lsi_engine.scores.registry import SCORES, optional
 
 METHODS = {"closed_form": "Closed form", "retrain": "Retraining", "trajectory": "Trajectory"}
 _METHOD_HELP = (
@@ -33,7 +34,7 @@ _TEXTS = {
 }
 #: What pairs are scored with unless told otherwise, and the fields they do not have.
 _OF_PAIRS = {"weight_decay": 0.3, "learning_rate": 0.005, "feature_scaling": "unit"}
-_NOT_OF_PAIRS = {"probe", "groups", "momentum", "score_epochs", "loo_prior", "precision", "tolerance"}
+_NOT_OF_PAIRS = {"probe", "groups", "momentum", "score_epochs", "loo_prior", "precision", "tolerance", "scores"}
 
 
 def method_choice(kind: Kind) -> str:
@@ -81,6 +82,8 @@ def _field(name: str, field: FieldInfo, kind: Kind, method: str) -> Any:
     if name in _TEXTS:
         filled = str(default) if name == "prior_precision" else ""
         return st.text_input(label, value=filled, placeholder=_TEXTS[name], help=help)
+    if name == "scores":
+        return st.multiselect(label, optional(), help=_scores_help())
     if get_origin(field.annotation) is Literal:
         choices = [choice for choice in get_args(field.annotation) if _possible(name, choice, kind, method)]
         return st.selectbox(
@@ -95,6 +98,10 @@ def _field(name: str, field: FieldInfo, kind: Kind, method: str) -> Any:
     whole = default if isinstance(default, int) else 0
     step = 100 if whole >= 1000 else 8 if name == "probe" else 1
     return int(st.number_input(label, value=whole, min_value=min(whole, 1), step=step, help=help))
+
+
+def _scores_help() -> str:
+    return "Computed beside LSI and suspicion. " + " ".join(f"`{name}`: {SCORES[name].summary}." for name in optional())
 
 
 def _possible(name: str, choice: str, kind: Kind, method: str) -> bool:

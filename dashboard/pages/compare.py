@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import show, theme, words
-from dashboard.charts.comparison import NAMES, class_shift, correlation_matrix, difficulty_axis, shift_scatter
+from dashboard.charts.comparison import class_shift, correlation_matrix, difficulty_axis, shift_scatter
 from dashboard.charts.groups import Group, compare_groups
 from dashboard.components.gallery import Group as Tiles
 from dashboard.components.gallery import Section, gallery
@@ -16,10 +16,10 @@ from dashboard.components.pair_panel import no_classes
 from dashboard.data import RunData, clean_twin, complete_runs, current_run, frame_with_decisions, open_run
 from lsi_engine.errors import InputError
 from lsi_engine.runs.comparison import Comparison, compare, corrupted_rows, difficulty
+from lsi_engine.scores.registry import column, ranking
 
-#: Measures whose shift can be looked at; those with a log axis.
-SHIFTED = ("lsi", "suspicion", "margin")
-_LOG = ("lsi",)
+#: Parts of another measure: in the matrix's numbers only.
+PARTS = ("lsi_mean_shift", "lsi_covariance")
 TILES = 9
 
 
@@ -72,12 +72,14 @@ def _same_samples(data: RunData, runs: list[RunData]) -> None:
     lacking = {name: count for name, count in joined.missing.items() if count}
     left_out = "; ".join(f"{words.count(count)} of {name} left out" for name, count in lacking.items())
     many = data.nouns[1]
+    shared = set.intersection(*(set(frame) for frame in joined.frames.values()))
+    measures = [each.name for each in ranking(data.frame) if each.name in shared and each.name not in PARTS]
     with st.container(horizontal=True, vertical_alignment="center", key="compare_controls"):
         measure = str(
             st.segmented_control(
                 "Measure",
-                SHIFTED,
-                format_func=lambda name: NAMES[name],
+                measures,
+                format_func=lambda name: column(name).word,
                 default="lsi",
                 required=True,
                 key="compare_measure",
@@ -90,12 +92,12 @@ def _same_samples(data: RunData, runs: list[RunData]) -> None:
         said = f"{words.count(len(joined))} shared {many}" + (f" ({left_out})" if left_out else "")
         st.html(f'<span class="lsi-count">{words.escape(said)}</span>', width="stretch")
     left, right = st.columns(2, gap="small")
-    with left, show.card("shared_axis", f"{NAMES[measure]} on one axis", "The same samples in every run."):
+    with left, show.card("shared_axis", f"{column(measure).word} on one axis", "The same samples in every run."):
         groups = [
             Group(name, joined.frames[name][measure].to_numpy(), theme.OKABE_ITO[i % 8], "solid" if i == 0 else "dash")
             for i, name in enumerate(joined.runs)
         ]
-        show.figure(compare_groups(groups, measure=NAMES[measure], log=measure in _LOG), "shared_axis")
+        show.figure(compare_groups(groups, measure=column(measure).word, log=column(measure).log), "shared_axis")
     with right, show.card("rank_matrix", "Rank correlation", "Spearman; 1: the same order, 0: none in common."):
         show.figure(correlation_matrix(correlations), "rank_matrix")
     _moved(data, joined, str(second), measure)
@@ -118,7 +120,9 @@ def _moved(data: RunData, joined: Comparison, second: str, measure: str) -> None
             with show.card("class_shift", "Classes that moved", sentence):
                 table = joined.class_shift(first, second, measure)
                 show.figure(class_shift(table, first, second, data.colours, measure=measure), "class_shift")
-    with show.card("moved", "Moved most", f"Percentiles by {NAMES[measure]} among the shared {many}. Click to open."):
+    with show.card(
+        "moved", "Moved most", f"Percentiles by {column(measure).word} among the shared {many}. Click to open."
+    ):
         rows = data.position.get_indexer(pd.Index(shifts["sample_id"].head(TILES)))
         tiles = [Section([Tiles(np.asarray(rows), columns=TILES)])]
         frame = frame_with_decisions(data)

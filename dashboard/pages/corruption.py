@@ -6,15 +6,17 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import show, theme, words
-from dashboard.charts.detection import MEASURES, detection_curve, precision_at
+from dashboard.charts.detection import detection_curve, precision_at
 from dashboard.charts.groups import Group, compare_groups
 from dashboard.charts.sweep import class_shift
 from dashboard.data import RunData, clean_twin, corrupted_runs, current_run, sweep, switch_run
 from dashboard.state import current_view
 from dashboard.summaries import evaluation_of, resamples_of
+from lsi_engine.runs.evaluation import Evaluation
+from lsi_engine.scores.registry import column
 
-#: Column, its name on screen, whether its axis is logarithmic.
-_AXES = (("lsi", "LSI", True), ("suspicion", "Suspicion", False))
+#: Numbers in a row at the head of the page.
+HEADLINES = 5
 _CORRUPTED, _CLEAN = theme.OKABE_ITO[5], theme.OKABE_ITO[0]
 
 
@@ -31,7 +33,7 @@ def render() -> None:
     if current_view().conditions:
         st.caption("This page counts every sample of the run, whatever the filters.")
     result = evaluation_of(data)
-    _headlines(data, result.table(), count)
+    _headlines(data, result, count)
     left, right = st.columns(2, gap="small")
     many, resamples = data.nouns[1], resamples_of(data)
     fewer = ", fewer than the usual 1,000 because the run is large" if resamples < 1000 else ""
@@ -45,7 +47,7 @@ def render() -> None:
             f"Bands: {bootstrap}.",
         ),
     ):
-        curves = {measure: result.curve(measure) for measure in MEASURES}
+        curves = {measure: result.curve(measure) for measure in result.measures}
         show.figure(detection_curve(curves, count, len(data.frame), noun=many), "detection")
     with (
         right,
@@ -54,8 +56,8 @@ def render() -> None:
         ),
     ):
         show.figure(precision_at(result.table()), "precision")
-    _distributions(data)
-    with show.card("numbers", "All numbers", f"Intervals: {bootstrap}; the same for both measures."):
+    _distributions(data, result)
+    with show.card("numbers", "All numbers", f"Intervals: {bootstrap}; the same for all measures."):
         _table(result.table())
 
 
@@ -91,46 +93,51 @@ def _offer_another(data: RunData) -> None:
                 )
 
 
-def _headlines(data: RunData, table: pd.DataFrame, count: int) -> None:
-    columns = st.columns(5, gap="small")
-    with columns[0]:
-        rate = count / len(data.frame)
-        show.headline("corrupted", "Corrupted", words.count(count), f"{rate:.1%} of {words.count(len(data.frame))}")
-    wanted = [("AUROC", "AUROC"), ("average precision", "avg. precision")]
-    places = iter(columns[1:])
-    for measure, (name, _, _) in MEASURES.items():
+def _headlines(data: RunData, result: Evaluation, count: int) -> None:
+    table, wanted = result.table(), (("AUROC", "AUROC"), ("average precision", "avg. precision"))
+    rate = count / len(data.frame)
+    numbers = [("corrupted", "Corrupted", words.count(count), f"{rate:.1%} of {words.count(len(data.frame))}")]
+    for measure in result.measures:
         for metric, said in wanted:
             row = table[(table["measure"] == measure) & (table["metric"] == metric)].iloc[0]
-            with next(places):
-                show.headline(
+            numbers.append(
+                (
                     f"{measure}_{metric}".replace(" ", "_"),
-                    f"{name}: {said}",
+                    f"{column(measure).title}: {said}",
                     f"{row['value']:.3f}",
                     f"95 % {row['low']:.3f} to {row['high']:.3f}",
                 )
+            )
+    for first in range(0, len(numbers), HEADLINES):
+        for place, headline in zip(st.columns(HEADLINES, gap="small"), numbers[first:], strict=False):
+            with place:
+                show.headline(*headline)
 
 
-def _distributions(data: RunData) -> None:
+def _distributions(data: RunData, result: Evaluation) -> None:
     frame, twin = data.frame, clean_twin(data)
     bad = frame["corrupted"].to_numpy(dtype=bool)
     sentence = "Each group is scaled to itself. The further apart the two hills, the easier the corruption is to find."
     if twin is not None:
         sentence += f" Dashed: the same samples before, from {twin.run.name}."
-    for place, (column, measure, log) in zip(st.columns(2, gap="small"), _AXES, strict=True):
-        scores = frame[column].to_numpy()
+    for number, name in enumerate(result.measures):
+        if number % 2 == 0:
+            places = st.columns(2, gap="small")
+        about, scores = column(name), frame[name].to_numpy()
         groups = [Group("corrupted", scores[bad], _CORRUPTED), Group("untouched", scores[~bad], _CLEAN)]
         if twin is not None:
             rows = twin.position.get_indexer(pd.Index(frame.loc[bad, "sample_id"]))
-            before = twin.frame[column].to_numpy()[rows[rows >= 0]]
-            groups.append(Group("the corrupted ones, before", before, theme.NEUTRAL, "dash"))
-        with place, show.card(f"groups_{column}", f"{measure}: corrupted and untouched", sentence):
-            show.figure(compare_groups(groups, measure=measure, log=log), f"groups_{column}")
+            if name in twin.frame:
+                before = twin.frame[name].to_numpy()[rows[rows >= 0]]
+                groups.append(Group("the corrupted ones, before", before, theme.NEUTRAL, "dash"))
+        with places[number % 2], show.card(f"groups_{name}", f"{about.title}: corrupted and untouched", sentence):
+            show.figure(compare_groups(groups, measure=about.title, log=about.log), f"groups_{name}")
 
 
 def _table(table: pd.DataFrame) -> None:
     shown = pd.DataFrame(
         {
-            "Measure": [MEASURES[measure][0] for measure in table["measure"]],
+            "Measure": [column(measure).title for measure in table["measure"]],
             "Metric": table["metric"],
             "Value": table["value"],
             "Low": table["low"],

@@ -12,9 +12,10 @@ from dashboard import words
 from dashboard.components import bulk
 from dashboard.components.gallery import Group, Section, gallery
 from dashboard.components.links import open_sample
-from dashboard.components.ranking import Ranking, order, ranked, rankings
+from dashboard.components.ranking import order, ranked, rankings
 from dashboard.data import RunData
 from dashboard.selection import Selection, current_selection
+from lsi_engine.scores.column import Column
 
 PAGE_SIZES = [30, 60, 120, 240]
 #: Classes on one page of the view by class.
@@ -131,18 +132,18 @@ def _grid(selection: Selection) -> list[Section]:
             label_visibility="collapsed",
         )
     )
-    rows = ranked(selection, chosen.column, descending=direction == "Highest")
+    rows = ranked(selection, chosen.name, descending=direction == "Highest")
     _jump(selection, rows, per_page)
     page = _pages(len(rows), per_page, "gallery_page", selection.data.nouns[1])
     shown = rows[page * per_page : (page + 1) * per_page]
     return [Section([Group(shown, _span(selection, chosen, shown, page * per_page, len(rows)))])]
 
 
-def _span(selection: Selection, chosen: Ranking, shown: NDArray[np.intp], start: int, total: int) -> str:
-    values = selection.frame[chosen.column].to_numpy()[shown]
+def _span(selection: Selection, chosen: Column, shown: NDArray[np.intp], start: int, total: int) -> str:
+    values = selection.frame[chosen.name].to_numpy()[shown]
     return (
         f"{words.count(start + 1)} to {words.count(start + len(shown))} of {words.count(total)} · "
-        f"{chosen.name} {words.number(float(values[0]))} to {words.number(float(values[-1]))} · "
+        f"{chosen.title} {words.number(float(values[0]))} to {words.number(float(values[-1]))} · "
         f"high means: {chosen.first}"
     )
 

@@ -148,10 +148,10 @@ def _scores(frame: pd.DataFrame, row: int) -> None:
     same = (frame["label"] == frame["label"].iloc[row]).to_numpy()
     lines = []
     for ranking in rankings(frame).values():
-        values = frame[ranking.column].to_numpy()
+        values = frame[ranking.name].to_numpy()
         value = values[row]
         lines.append(
-            f"<tr><th scope=row>{ranking.name}<small>high: {ranking.first}</small></th>"
+            f"<tr><th scope=row>{ranking.title}<small>high: {ranking.first}</small></th>"
             f"<td>{words.number(float(value), 4)}</td>"
             f"<td>p{percentile(values, value):.1f}</td>"
             f"<td>p{percentile(values[same], value):.1f}</td></tr>"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dashboard import words
 from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import class_summary, ranking_sentence
-from dashboard.charts.detection import MEASURES, detection_curve
+from dashboard.charts.detection import detection_curve
 from dashboard.charts.ecdf import ecdf
 from dashboard.charts.histogram import histogram
 from dashboard.charts.rank import rank_plot
@@ -106,7 +106,7 @@ def _detection(data: RunData, many: str) -> Chart | None:
     if "corrupted" not in data.frame or not 0 < int(data.frame["corrupted"].sum()) < len(data.frame):
         return None
     measured = evaluate(data.frame, resamples=RESAMPLES)
-    curves = {measure: measured.curve(measure) for measure in MEASURES}
+    curves = {measure: measured.curve(measure) for measure in measured.measures}
     return detection_curve(curves, measured.corrupted, len(data.frame), noun=many)
 
 

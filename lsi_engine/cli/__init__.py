@@ -19,6 +19,7 @@ from lsi_engine.cli import (
     pairs,
     reading,
     rescore,
+    scores,
     subsets,
     text_sources,
 )
@@ -35,6 +36,7 @@ for name, command in (image_sources.COMMANDS | text_sources.COMMANDS).items():
 compute.app.command("pairs")(pairs.compute_pairs)
 app.add_typer(compute.app, name="compute")
 app.command("corruptions")(corruptions.list_corruptions)
+app.command("scores")(scores.list_scores)
 app.command("load")(load.load_scores)
 app.command("runs")(reading.list_runs)
 app.command("show")(reading.show_run)

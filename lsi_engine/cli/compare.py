@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from typing import Annotated, Any
 
 import pandas as pd
@@ -13,14 +12,14 @@ from rich.table import Table
 from lsi_engine.cli.console import Json, out, print_json
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunStore
+from lsi_engine.scores.registry import columns
 
-Measure = StrEnum("Measure", {name: name for name in ("lsi", "suspicion", "margin", "leverage")})  # type: ignore[misc]
-DEFAULT_MEASURE = Measure("lsi")
+_MEASURES = ", ".join(column.name for column in columns().values() if column.ranks)
 
 
 def compare_runs(
     names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more stored runs.")],
-    measure: Annotated[Measure, typer.Option(help="The score whose shifts are listed.")] = DEFAULT_MEASURE,
+    measure: Annotated[str, typer.Option(help=f"The score whose shifts are listed: {_MEASURES}.")] = "lsi",
     top: Annotated[int, typer.Option(min=0, help="How many of the samples that moved most to list.")] = 10,
     as_json: Json = False,
 ) -> None:
@@ -41,19 +40,22 @@ def compare_runs(
         found |= {"shared": 0, "note": str(error)}
     else:
         first, second = comparison.runs[:2]
+        lacking = [name for name in (first, second) if measure not in comparison.frames[name]]
+        if lacking:
+            raise InputError(f"run {lacking[0]!r} has no score {measure!r}; scores are: {_MEASURES}")
         table = comparison.correlations()
-        agreed = pairwise_agreement(table, measure.value)
+        agreed = pairwise_agreement(table, measure)
         found |= {
             "shared": len(comparison),
             "missing": comparison.missing,
-            "measure": measure.value,
+            "measure": measure,
             "spearman": [{"first": a, "second": b, "value": value} for (a, b), value in agreed.items()],
             "correlations": {
                 "columns": [list(key) for key in table.index],
                 "values": [[float(value) for value in row] for row in table.to_numpy()],
             },
-            "classes": _records(comparison.class_shift(first, second, measure.value)),
-            "moved": _records(comparison.shifts(first, second, measure.value).head(top)),
+            "classes": _records(comparison.class_shift(first, second, measure)),
+            "moved": _records(comparison.shifts(first, second, measure).head(top)),
         }
     if as_json:
         print_json(found)

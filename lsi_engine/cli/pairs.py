@@ -30,7 +30,7 @@ class Similarity(StrEnum):
     defaults={"method": "retrain", "weight_decay": 0.3, "learning_rate": 0.005, "feature_scaling": "unit"},
     choices={"hessian": ("diag", "full"), "feature_scaling": ("unit", "none")},
     without=(
-        *("method", "momentum", "probe", "loo_prior", "score_epochs", "groups", "precision", "tolerance"),
+        *("method", "momentum", "probe", "loo_prior", "score_epochs", "groups", "scores", "precision", "tolerance"),
         *("flip_labels", "sweep"),
     ),
 )

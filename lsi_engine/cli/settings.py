@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from lsi_engine.cli.console import Json
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunConfig
+from lsi_engine.scores.registry import optional
 from lsi_engine.settings import METHODS, READ
 
 EstimateOnly = Annotated[
@@ -43,6 +44,7 @@ _SAID = {
     "score_epochs": Said("score_epochs", str, "", "10,100,…"),
     "left_out": Said("rows", str, "", "FIRST:END|NUMBER|SHARE"),
     "seeds": Said("seeds", int, 1),
+    "scores": Said("scores", str, "", "NAME,…|all"),
 }
 
 
@@ -146,7 +148,8 @@ def _parameter(name: str, field: FieldInfo, default: Any, choices: Sequence[str]
     panel = None if extra["methods"] == list(METHODS) and name not in ("method", "left_out") else TRAINING
     said = _SAID.get(name)
     kind = said.type if said else Literal[tuple(choices)] if choices else field.annotation
-    given = typer.Option(help=field.description, rich_help_panel=panel, metavar=said.metavar if said else None)
+    help = f"{field.description} Known: {', '.join(optional())}." if name == "scores" else field.description
+    given = typer.Option(help=help, rich_help_panel=panel, metavar=said.metavar if said else None)
     return inspect.Parameter(
         said.name if said else name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import Run
+from lsi_engine.scores import registry
 
-#: Columns that rank samples and that runs can disagree about.
-MEASURES = ("lsi", "lsi_mean_shift", "lsi_covariance", "suspicion", "margin", "leverage")
 #: Resamples behind the interval of a class's shift.
 RESAMPLES = 300
+INTERVAL = (0.025, 0.975)
+#: Samples of a class that one resample draws, at the most.
+MOST_DRAWN = 5000
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -48,15 +50,16 @@ class Comparison:
         Square, labelled ``(run, measure)`` both ways; measures that a run lacks, or that are the same for every
         sample, are left out.
         """
-        columns, ranks = [], []
+        columns = {}
         for name, frame in self.frames.items():
-            for measure in MEASURES:
-                values = frame[measure].to_numpy(dtype=np.float64) if measure in frame else np.full(len(self), np.nan)
+            for column in registry.ranking(frame):
+                values = frame[column.name].to_numpy(dtype=np.float64)
                 if np.isfinite(values).all() and np.ptp(values) > 0:
-                    columns.append((name, measure))
-                    ranks.append(pd.Series(values).rank().to_numpy())
-        labels = pd.MultiIndex.from_tuples(columns, names=["run", "measure"])
-        return pd.DataFrame(np.corrcoef(np.stack(ranks)), index=labels, columns=labels)
+                    columns[name, column.name] = values
+        runs, measures = zip(*columns, strict=True) if columns else ((), ())
+        labels = pd.MultiIndex.from_arrays([list(runs), list(measures)], names=["run", "measure"])
+        table = pd.DataFrame(dict(enumerate(columns.values()))).corr("spearman").to_numpy()
+        return pd.DataFrame(table, index=labels, columns=labels)
 
     def shifts(self, first: str, second: str, measure: str = "lsi") -> pd.DataFrame:
         """How far each sample moved in the ranking from run ``first`` to ``second``, the farthest first.
@@ -93,12 +96,18 @@ class Comparison:
         rows = []
         for label in np.unique(labels):
             members = np.flatnonzero(labels == label)
-            drawn = members[random.integers(0, len(members), (RESAMPLES, min(len(members), 5000)))]
+            size = min(len(members), MOST_DRAWN)
+            drawn = members[random.integers(0, len(members), (RESAMPLES, size))]
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratios = np.median(b[drawn], axis=1) / np.median(a[drawn], axis=1)
                 medians = float(np.median(a[members])), float(np.median(b[members]))
                 ratio = float(np.float64(medians[1]) / medians[0])
-            low, high = np.quantile(ratios, [0.025, 0.975]) if np.isfinite(ratios).all() else (np.nan, np.nan)
+                # Of m drawn out of n the spread is that of m samples: √(m/n) of it is that of n.
+                logs = np.log(ratio) + np.sqrt(size / len(members)) * (np.log(ratios) - np.log(ratio))
+            if size == len(members):
+                low, high = np.quantile(ratios, INTERVAL) if np.isfinite(ratios).all() else (np.nan, np.nan)
+            else:
+                low, high = np.exp(np.quantile(logs, INTERVAL)) if np.isfinite(logs).all() else (np.nan, np.nan)
             rows.append((label, len(members), *medians, ratio, float(low), float(high)))
         return pd.DataFrame(rows, columns=["label", "n", "first", "second", "ratio", "low", "high"])
 

@@ -10,9 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.scores import registry
 
-#: The columns that rank samples, in the order in which they are reported.
-MEASURES = ("lsi", "suspicion")
 #: Coverage of the bootstrap intervals.
 CONFIDENCE = 0.95
 #: Of a detection curve, at most.
@@ -31,6 +30,11 @@ class Evaluation:
     _curves: dict[str, pd.DataFrame]
     corrupted: int
     samples: int
+
+    @property
+    def measures(self) -> list[str]:
+        """The columns that were evaluated, in the registry's order."""
+        return list(self._curves)
 
     def table(self) -> pd.DataFrame:
         """``measure, metric, value, low, high``; metrics ``AUROC``, ``average precision``, ``precision@k``."""
@@ -69,12 +73,14 @@ def evaluate(
     at_points = np.unique(np.linspace(0, samples, CURVE_POINTS).round()).astype(np.int64)
     rows: list[dict[str, object]] = []
     curves: dict[str, pd.DataFrame] = {}
-    for measure in MEASURES:
-        ranking = _Ranking(frame[measure].to_numpy(dtype=np.float64), truth)
-        values, found = ranking.metrics(np.ones(samples), cuts, at_points)
+    measures = [column for column in registry.evaluated(frame) if frame[column.name].notna().all()]
+    for column in measures:
+        measure, values = column.name, frame[column.name].to_numpy(dtype=np.float64)
+        ranking = _Ranking(-values if column.high == "safe" else values, truth)
+        reached, found = ranking.metrics(np.ones(samples), cuts, at_points)
         # The same resamples for each measure, so that their intervals can be compared.
         random = np.random.default_rng(seed)
-        drawn, shares = np.empty((resamples, len(values))), np.empty((resamples, len(at_points)))
+        drawn, shares = np.empty((resamples, len(reached))), np.empty((resamples, len(at_points)))
         for row in range(resamples):
             drawn[row], hits = ranking.metrics(_bootstrap_weights(random, samples), cuts, at_points)
             shares[row] = hits / max(hits[-1], 1.0)
@@ -83,7 +89,7 @@ def evaluate(
         names = ["AUROC", "average precision", *(f"precision@{k}" for k in cuts)]
         rows += [
             {"measure": measure, "metric": name, "value": v, "low": lo, "high": hi}
-            for name, v, lo, hi in zip(names, values, low, high, strict=True)
+            for name, v, lo, hi in zip(names, reached, low, high, strict=True)
         ]
         share_low, share_high = _bounds(shares[usable])
         curves[measure] = pd.DataFrame(

@@ -56,7 +56,7 @@ def store_scores(
             np.save(file, table.probabilities.astype(np.float32), allow_pickle=False)
         _write_probe(run.path / "probe.safetensors", table)
         _write_seed_scores(run.path / "seed_scores.npz", table)
-        frame = _scores_frame(samples, table, whole_groups)
+        frame = _scores_frame(run, samples, table, whole_groups)
     # The scores go last: a run is complete when they are there.
     with replacing(run.path / "scores.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
@@ -83,11 +83,12 @@ def store_scores(
         )
 
 
-def _scores_frame(samples: SampleSet, table: ScoreTable, whole_groups: pd.DataFrame | None) -> pd.DataFrame:
+def _scores_frame(run: Run, samples: SampleSet, table: ScoreTable, whole_groups: pd.DataFrame | None) -> pd.DataFrame:
     kept = samples.table.drop(columns=[column for column in MEDIA_COLUMNS if column in samples.table])
     if whole_groups is not None:
         kept = pd.concat([kept, whole_groups], axis=1)
-    return pd.concat([kept.iloc[table.index].reset_index(drop=True), table.to_frame().reset_index(drop=True)], axis=1)
+    scores = table.to_frame(run.config.scores).reset_index(drop=True)
+    return pd.concat([kept.iloc[table.index].reset_index(drop=True), scores], axis=1)
 
 
 def _write_seed_scores(path: Path, table: ScoreTable) -> None:

@@ -45,6 +45,7 @@ from pydantic.fields import FieldInfo
 
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
+from lsi_engine.scores.registry import chosen
 from lsi_engine.settings import ScoreSettings, option
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -76,6 +77,9 @@ class RunConfig(ScoreSettings):
     groups: Literal["none", "group", "near_duplicates"] = option(
         "none", "Also leave out whole", "Also leave out whole groups (patients, sources), or near-duplicates."
     )
+    scores: list[str] = option(
+        [], "Further scores", "Further scores, commas between them, or 'all'; `lsi scores` says what each is."
+    )
     pairs: dict[str, Any] | None = Field(default=None, description="contrastive probe: settings of `score_pairs`")
     derived_from: str | None = Field(default=None, description="the run this one was made from, if any")
     decisions: str | None = Field(default=None, description="digest of the decisions on that run that were applied")
@@ -104,6 +108,8 @@ class RunConfig(ScoreSettings):
             raise InputError("feature_scaling 'unit' is for pairs; use 'standardize' or 'none'")
         if self.groups != "none" and self.hessian not in ("diag", "full"):
             raise InputError(f"groups are scored with hessian 'diag' or 'full', not {self.hessian!r}")
+        if chosen(self.scores) and self.pairs is not None:
+            raise InputError("pairs have no further scores; leave --scores out")
         columns = {"feature_scaling": "none"} if self.pairs is not None else {}
         ScoreSettings.check(self.model_copy(update=columns))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lsi_engine.numerics.design import FeatureScaling
+from lsi_engine.scores.registry import chosen
 from lsi_engine.scores.seeds import SeedScores
 
 #: The columns of ``ScoreTable.to_frame()``, in order.
@@ -108,8 +110,11 @@ class ScoreTable:
         np.put_along_axis(others, self.codes[:, None], -1.0, axis=1)
         return self.loo_probability - others.max(axis=1)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, scores: Iterable[str] = ()) -> pd.DataFrame:
         """One row a sample, columns ``SCORE_COLUMNS``, indexed by the sample's row in the input.
+
+        ``scores`` names further ones of :data:`lsi_engine.scores.registry.SCORES` (or ``all``); their columns follow.
+        Raises ``InputError`` for a score that is not to be had.
 
         ``suggested_label`` is missing where the leave-one-out prediction is the given label. Probes trained with
         several seeds have two columns more, ``lsi_low`` and ``lsi_high``: 95 % interval of the mean over seeds.
@@ -135,6 +140,10 @@ class ScoreTable:
             "margin": self.margin,
         }
         frame = pd.DataFrame(columns, index=pd.Index(self.index, name="sample"))[list(SCORE_COLUMNS)]
+        for score in chosen(scores):
+            assert score.compute is not None
+            for name, values in score.compute(self).items():
+                frame[name] = np.asarray(values)
         if self.seed_scores is not None and len(self.seed_scores.seeds) > 1:
             frame["lsi_low"], frame["lsi_high"] = self.seed_scores.interval()
         return frame
