@@ -10,11 +10,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench docs clean
+.PHONY: help demo test lint types scripts bench docs clean
 
 help:
 	@echo "make demo          set up, score the bundled digits, open the dashboard (PORT=8501 HEADLESS=1)"
-	@echo "make test          lint, format, types, unit, property and browser tests"
+	@echo "make test          lint, format, types, scripts, unit, property and browser tests"
 	@echo "make bench         print the benchmarks' ratios"
 	@echo "make docs          the API reference, from the docstrings, in build/api"
 
@@ -35,7 +35,7 @@ demo: $(VENV)/.installed
 	$(BIN)/lsi compute digits --name digits-flipped --flip-labels 0.1 --seed 0
 	PORT=$(PORT) $(if $(HEADLESS),HEADLESS=1) $(BIN)/lsi dashboard
 
-test: $(VENV)/.test-installed lint types
+test: $(VENV)/.test-installed lint types scripts
 	sh tests/browser-setup.sh $(BIN)/python
 	# In the order of the folders: a file with few tests is often a long one and must not come last.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -47,6 +47,9 @@ lint: $(VENV)/.test-installed
 types: $(VENV)/.test-installed
 	$(BIN)/mypy
 
+scripts: $(VENV)/.test-installed
+	sh tests/js/run.sh $(BIN)/python
+
 bench: $(VENV)/.test-installed
 	$(BIN)/python -m benchmarks
 
@@ -54,4 +57,4 @@ docs: $(VENV)/.test-installed
 	$(BIN)/python -m docs.api build/api
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -17,9 +17,10 @@ import pandas as pd
 import psutil
 from streamlit.testing.v1 import AppTest
 
-from dashboard.state import View
+from dashboard.view.view import View
 from lsi_engine.files import write_json
-from lsi_engine.runs.store import RunConfig, RunStatus, RunStore
+from lsi_engine.runs.config import RunConfig
+from lsi_engine.runs.store import RunStatus, RunStore
 
 PAGES = ("overview", "classes", "gallery", "review", "sample", "export")
 CLASSES = [f"class {i}" for i in range(10)]
@@ -68,7 +69,7 @@ def script(page: str) -> None:
     """What the application runs for one page (a function of its own: it is executed from its source)."""
     import importlib
 
-    from dashboard import filters, sidebar
+    from dashboard.components import filters, sidebar
     from dashboard.data import open_run
 
     view = sidebar.draw()

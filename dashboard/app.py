@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import filters, sidebar, theme
+from dashboard import theme
+from dashboard.components import filters, sidebar
 from dashboard.data import open_run
 
 

@@ -12,7 +12,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import theme
-from dashboard.state import DECISIONS, View, current_view, set_view
+from dashboard.view.view import DECISIONS, View, current_view, set_view
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import Kind, map_folder, stored

@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 
 from lsi_engine.errors import InputError
-from lsi_engine.runs.store import Run, RunState, RunStatus, RunStore, read_config
+from lsi_engine.runs.config import read_config
+from lsi_engine.runs.store import Run, RunState, RunStatus, RunStore
 
 #: A process that has said nothing yet is given this long (seconds) to import its libraries and write a status.
 STARTING_SECONDS = 60.0

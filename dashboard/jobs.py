@@ -30,7 +30,8 @@ import lsi_engine
 from dashboard.job_state import Job, alive, job, jobs, record_of
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
-from lsi_engine.runs.store import Run, RunConfig, RunStatus, RunStore
+from lsi_engine.runs.config import RunConfig
+from lsi_engine.runs.store import Run, RunStatus, RunStore
 
 __all__ = [
     "Job",

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from lsi_engine.errors import InputError
 from lsi_engine.features.choice import image_extractor, pair_extractor, text_extractor
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.config import RunConfig
+from lsi_engine.runs.store import RunStore
 from lsi_engine.samples.class_names import read_class_names
 from lsi_engine.samples.corruption import CORRUPTIONS
 from lsi_engine.samples.images.archives import unpacked

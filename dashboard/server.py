@@ -17,9 +17,9 @@ from streamlit import runtime
 from streamlit.runtime.pages_manager import PagesManager
 
 from dashboard import theme
+from dashboard.components.map.points import point_routes
 from dashboard.components.media import media_routes
-from dashboard.components.points import point_routes
-from dashboard.components.reading import case_routes
+from dashboard.desks.reading.desk import case_routes
 from dashboard.sharing.guard import Guard, SignIn
 from dashboard.sharing.password import read_password
 from lsi_engine.curation.manifest import LARGEST

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import class_summary
 from dashboard.data import RunData
-from dashboard.selection import Selection
+from dashboard.view.selection import Selection
 from lsi_engine.runs.evaluation import Evaluation, evaluate
 
 

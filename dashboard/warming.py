@@ -13,9 +13,9 @@ from dashboard import pages
 from dashboard.components.media import is_pixel_art
 from dashboard.components.neighbours import compared
 from dashboard.data import complete_runs, frame_with_decisions, open_run
-from dashboard.selection import Selection
-from dashboard.state import View
 from dashboard.summaries import summary_of
+from dashboard.view.selection import Selection
+from dashboard.view.view import View
 from lsi_engine.errors import InputError
 
 

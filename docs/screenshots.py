@@ -85,7 +85,7 @@ def main(films: str | None) -> None:
 def decide() -> None:
     """What the pages of people show: a study that was begun, and decisions on the sixty most doubtful digits."""
     sys.path.insert(0, str(ROOT))
-    from dashboard.components.reading import readings_of
+    from dashboard.desks.reading.desk import readings_of
     from lsi_engine.curation import Decisions
     from lsi_engine.runs.store import RunStore
 

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from lsi_engine.cli.console import notes, out
 from lsi_engine.cli.execution import carry_out
 from lsi_engine.errors import Cancelled, InputError, LsiError
-from lsi_engine.runs.store import RunConfig, cache_folder
+from lsi_engine.runs.config import RunConfig
+from lsi_engine.runs.store import cache_folder
 from lsi_engine.samples import SampleSet, open_source
 from lsi_engine.samples.images.archives import ARCHIVES
 

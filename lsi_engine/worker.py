@@ -20,7 +20,7 @@ from lsi_engine.cli.map import MapKind, map_run
 from lsi_engine.cli.rescore import rescore_run
 from lsi_engine.cli.subsets import compare_subsets_of_run
 from lsi_engine.errors import InputError
-from lsi_engine.runs.store import RunConfig
+from lsi_engine.runs.config import RunConfig
 
 COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "compute": lambda given: carry_out(RunConfig.model_validate(given)),

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from dashboard import words
-from dashboard.components.reviewer import reviewer_name
 from dashboard.data import RunData
 from dashboard.data import decisions as decisions_of
+from dashboard.desks.review.reviewer import reviewer_name
 from lsi_engine.curation import Action, Decision
 
 _EPOCH = "bulk_epoch"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import show, words
+from dashboard import words
+from dashboard.components import show
 from dashboard.components.media import image_url
 from dashboard.components.probabilities import percent
 from dashboard.data import RunData

@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.data import RunData
-from dashboard.selection import Selection
+from dashboard.view.selection import Selection
 from lsi_engine.scores.column import Column
 from lsi_engine.scores.registry import ranking
 

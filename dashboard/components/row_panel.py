@@ -10,7 +10,8 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import show, words
+from dashboard import words
+from dashboard.components import show
 from dashboard.components.neighbours import compared_rows
 from dashboard.components.ranking import percentile
 from dashboard.data import RunData, open_run

@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import show, words
+from dashboard import words
 from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import ranking_sentence, reading
 from dashboard.charts.sweep import class_shift
 from dashboard.charts.violins import MOST_RIDGES, MOST_VIOLINS, by_class
-from dashboard.components.gallery import Group, Section, gallery
-from dashboard.components.links import open_sample
+from dashboard.components import show
+from dashboard.components.gallery.gallery import Group, Section, gallery
 from dashboard.components.pair_panel import no_classes
 from dashboard.data import sweep
-from dashboard.selection import DOUBT, Selection, current_selection
+from dashboard.navigation import open_sample
 from dashboard.summaries import chart_of, summary_of
+from dashboard.view.selection import DOUBT, Selection, current_selection
 
 #: Tiles of a class at each end, and their size (pixels): pictures are many and small, words need room.
 STRIP = {"image": (6, 96), "pairs": (6, 96), "text": (3, 200), "features": (3, 200)}

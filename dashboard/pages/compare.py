@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import show, theme, words
+from dashboard import theme, words
 from dashboard.charts.comparison import class_shift, correlation_matrix, difficulty_axis, shift_scatter
 from dashboard.charts.groups import Group, compare_groups
-from dashboard.components.gallery import Group as Tiles
-from dashboard.components.gallery import Section, gallery
-from dashboard.components.links import open_sample
+from dashboard.components import show
+from dashboard.components.gallery.gallery import Group as Tiles
+from dashboard.components.gallery.gallery import Section, gallery
 from dashboard.components.pair_panel import no_classes
 from dashboard.data import RunData, clean_twin, complete_runs, current_run, frame_with_decisions, open_run
+from dashboard.navigation import open_sample
 from lsi_engine.errors import InputError
 from lsi_engine.runs.comparison import Comparison, compare, corrupted_rows, difficulty
 from lsi_engine.scores.registry import column, ranking

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import show, theme, words
+from dashboard import theme, words
 from dashboard.charts.detection import detection_curve, precision_at
 from dashboard.charts.groups import Group, compare_groups
 from dashboard.charts.sweep import class_shift
+from dashboard.components import show
 from dashboard.data import RunData, clean_twin, corrupted_runs, current_run, sweep, switch_run
-from dashboard.state import current_view
 from dashboard.summaries import evaluation_of, resamples_of
+from dashboard.view.view import current_view
 from lsi_engine.runs.evaluation import Evaluation
 from lsi_engine.scores.registry import column
 

@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import streamlit as st
 
-from dashboard import jobs, show, words
-from dashboard.components import background
-from dashboard.components.export_folder import export_folder
-from dashboard.components.export_rule import command, rule_controls
-from dashboard.components.manifest import compare_manifest, open_manifest
+from dashboard import jobs, words
+from dashboard.components import background, show
+from dashboard.components.export.folder import export_folder
+from dashboard.components.export.manifest import compare_manifest, open_manifest
+from dashboard.components.export.rule import command, rule_controls
 from dashboard.data import RunData, current_run, decisions
 from lsi_engine.curation import FORMATS, CleanedSubset, CleaningRule, Decisions, clean, export_bytes, write_export
 from lsi_engine.curation.export import SUFFIX, Format, needs_clusters

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from dashboard import words
 from dashboard.components import bulk
-from dashboard.components.gallery import Group, Section, gallery
-from dashboard.components.links import open_sample
+from dashboard.components.gallery.gallery import Group, Section, gallery
 from dashboard.components.ranking import order, ranked, rankings
 from dashboard.data import RunData
-from dashboard.selection import Selection, current_selection
+from dashboard.navigation import open_sample
+from dashboard.view.selection import Selection, current_selection
 from lsi_engine.scores.column import Column
 
 PAGE_SIZES = [30, 60, 120, 240]

@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 import streamlit as st
 
-from dashboard import jobs, show, words
-from dashboard.components import background
-from dashboard.components.links import open_sample
-from dashboard.components.points import COLOURS, drawn_rows, legend, point_map
+from dashboard import jobs, words
+from dashboard.components import background, show
+from dashboard.components.map.points import COLOURS, drawn_rows, legend, point_map
 from dashboard.data import RunData, coordinates, decisions
-from dashboard.selection import Selection, current_selection
-from dashboard.state import update_view
+from dashboard.navigation import open_sample
+from dashboard.view.selection import Selection, current_selection
+from dashboard.view.view import update_view
 from lsi_engine.errors import InputError
 from lsi_engine.runs.projection import KINDS, MOST_PLACED, Kind, map_folder, project
 from lsi_engine.runs.store import RunStore

@@ -6,20 +6,20 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import show
 from dashboard.charts.chart import Chart
 from dashboard.charts.class_summary import ranking_sentence
 from dashboard.charts.ecdf import ecdf
 from dashboard.charts.histogram import histogram, selected_range, shaded
 from dashboard.charts.rank import rank_plot, selected_scores
 from dashboard.charts.violins import MOST_VIOLINS, by_class
-from dashboard.components.gallery import Group, Section, gallery
-from dashboard.components.links import open_sample
+from dashboard.components import show
+from dashboard.components.gallery.gallery import Group, Section, gallery
+from dashboard.components.headlines import headlines
 from dashboard.components.pair_panel import no_classes
-from dashboard.headlines import headlines
-from dashboard.selection import Selection, current_selection
-from dashboard.state import update_view
+from dashboard.navigation import open_sample
 from dashboard.summaries import chart_of, ordered_lsi, summary_of
+from dashboard.view.selection import Selection, current_selection
+from dashboard.view.view import update_view
 
 #: Tiles in the strip of samples to look at first.
 STRIP = 9

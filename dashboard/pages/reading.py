@@ -8,12 +8,12 @@ import numpy as np
 import streamlit as st
 
 from dashboard import words
-from dashboard.components.agreement import agreement_of
 from dashboard.components.media import pictured
-from dashboard.components.reading import AHEAD, desk, readings_of, record, shown
-from dashboard.components.reviewer import reviewer_name
 from dashboard.data import RunData
-from dashboard.selection import Selection, current_selection
+from dashboard.desks.reading.agreement import agreement_of
+from dashboard.desks.reading.desk import AHEAD, desk, readings_of, record, shown
+from dashboard.desks.review.reviewer import reviewer_name
+from dashboard.view.selection import Selection, current_selection
 from lsi_engine.curation.readings import Readings, Study
 from lsi_engine.errors import InputError
 

@@ -11,15 +11,15 @@ from typing import Any
 import streamlit as st
 
 from dashboard import words
-from dashboard.components import rounds
 from dashboard.components.bulk import SEEN
 from dashboard.components.pair_panel import CAPTION_WRONG
-from dashboard.components.queue import QUEUES, queues, waiting
-from dashboard.components.review import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
-from dashboard.components.review_grid import review_grid
-from dashboard.components.reviewer import reviewer_name, signed_in
 from dashboard.data import decisions
-from dashboard.selection import current_selection
+from dashboard.desks.review import rounds
+from dashboard.desks.review.desk import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
+from dashboard.desks.review.grid import review_grid
+from dashboard.desks.review.queue import QUEUES, queues, waiting
+from dashboard.desks.review.reviewer import reviewer_name, signed_in
+from dashboard.view.selection import current_selection
 from lsi_engine.curation import Decisions
 
 #: One sample with everything about it, or many to confirm at a glance.

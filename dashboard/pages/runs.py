@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import jobs, show, words
-from dashboard.components.run_form import start_card
+from dashboard import jobs, words
+from dashboard.components import show
+from dashboard.components.run_form.form import start_card
 from dashboard.data import switch_run
 from dashboard.jobs import Job
 from lsi_engine.errors import InputError

@@ -6,19 +6,20 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import show, words
+from dashboard import words
+from dashboard.components import show
 from dashboard.components.assets import text_of
-from dashboard.components.gallery import Group, Section, gallery
-from dashboard.components.links import open_sample, review_sample
+from dashboard.components.gallery.gallery import Group, Section, gallery
 from dashboard.components.neighbours import compared, missing_features, near_duplicates, nearest_typical
 from dashboard.components.pair_panel import pair_facts, pair_picture
 from dashboard.components.probabilities import probability_bars
 from dashboard.components.ranking import percentile, ranked, rankings
 from dashboard.components.row_panel import row_panel
-from dashboard.components.text_panel import text_panel
-from dashboard.components.viewer import viewer
+from dashboard.components.text_panel.text_panel import text_panel
+from dashboard.components.viewer.viewer import viewer
 from dashboard.data import RunData
-from dashboard.selection import Selection, current_selection
+from dashboard.navigation import open_sample, review_sample
+from dashboard.view.selection import Selection, current_selection
 from lsi_engine.curation import Decisions
 
 #: Columns of the sample table that say where a sample comes from, and their names on screen.
@@ -157,7 +158,8 @@ def _scores(frame: pd.DataFrame, row: int) -> None:
             f"<td>p{percentile(values[same], value):.1f}</td></tr>"
         )
     st.html(
-        f"<style>{text_of('scores.css')}</style><table class=lsi-scores><thead><tr><th>Score</th><th>Value</th>"
+        f"<style>{text_of('components/tiles/scores.css')}</style>"
+        "<table class=lsi-scores><thead><tr><th>Score</th><th>Value</th>"
         f"<th>In the run</th><th>In its class</th></tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
 

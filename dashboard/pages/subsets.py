@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard import jobs, show, words
+from dashboard import jobs, words
 from dashboard.charts.subsets import numbers, pruning_curves, reading, third_accuracies
-from dashboard.components import background
-from dashboard.components.links import export_share
+from dashboard.components import background, show
+from dashboard.components.export.rule import controls_of
 from dashboard.data import RunData, current_run
+from dashboard.navigation import open_page
+from lsi_engine.curation import CleaningRule
 from lsi_engine.runs.store import Run
 from lsi_engine.runs.subsets import (
     HELD_OUT,
@@ -154,4 +156,6 @@ def _take() -> None:
         lowest = st.button("Drop the highest LSI", key="subset_lowest", icon=":material/download:")
         highest = st.button("Drop the lowest LSI", key="subset_highest", icon=":material/download:")
     if lowest or highest:
-        export_share(int(share or 50), "lowest" if lowest else "highest")
+        rule = CleaningRule(keep_fraction=int(share or 50) / 100, keep_end="lowest" if lowest else "highest")
+        st.session_state.update(controls_of(rule))
+        open_page("export")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamlit.logger import set_log_level
 
-from dashboard.state import View
+from dashboard.view.view import View
 from lsi_engine.files import replacing
 
 SUFFIX = ".report.html"

@@ -19,12 +19,12 @@ from dashboard.charts.ecdf import ecdf
 from dashboard.charts.histogram import histogram
 from dashboard.charts.rank import rank_plot
 from dashboard.charts.violins import MOST_RIDGES, by_class
+from dashboard.components.headlines import headlines
 from dashboard.components.media import thumbnail
 from dashboard.data import RunData, frame_with_decisions, open_run
-from dashboard.headlines import headlines
 from dashboard.report import document as page
-from dashboard.selection import Selection
-from dashboard.state import View
+from dashboard.view.selection import Selection
+from dashboard.view.view import View
 from lsi_engine.errors import InputError
 from lsi_engine.runs.evaluation import evaluate
 

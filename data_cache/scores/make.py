@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.published import publish
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 
 HERE = Path(__file__).resolve().parent
 OWN = "No rights are claimed in the scores."

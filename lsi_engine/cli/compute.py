@@ -18,7 +18,7 @@ from lsi_engine.features.choice import image_extractor
 from lsi_engine.samples.class_names import read_class_names
 
 if TYPE_CHECKING:
-    from lsi_engine.runs.store import RunConfig
+    from lsi_engine.runs.config import RunConfig
 
 app = typer.Typer(no_args_is_help=True, help="Score a dataset and store the result as a run.")
 
@@ -113,7 +113,7 @@ def compute_features(
 def compute_source(
     source: dict[str, Any], extractor: dict[str, Any] | None, default_name: str, settings: Settings
 ) -> None:
-    from lsi_engine.runs.store import RunConfig
+    from lsi_engine.runs.config import RunConfig
 
     name = settings.name or plain(default_name)
     config = RunConfig(name=name, source=source, extractor=extractor, **settings.scoring)

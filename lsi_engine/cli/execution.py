@@ -12,7 +12,7 @@ from rich.table import Table
 from lsi_engine.cli.console import Bars, notes, out, print_json, said_seconds
 
 if TYPE_CHECKING:
-    from lsi_engine.runs.store import RunConfig
+    from lsi_engine.runs.config import RunConfig
 
 _planned: ContextVar[list[RunConfig] | None] = ContextVar("_planned", default=None)
 

@@ -60,7 +60,7 @@ def compute_pairs(
     swap_captions: Annotated[float, typer.Option(help="Share of the captions to swap on purpose.")] = 0.0,
 ) -> None:
     """Score pairs of images and captions: each is really left out of two contrastive heads and they are trained on."""
-    from lsi_engine.runs.store import RunConfig
+    from lsi_engine.runs.config import RunConfig
 
     optional: dict[str, Any] = {
         "file_column": file_column,

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from lsi_engine.cli.console import Json
 from lsi_engine.errors import InputError
-from lsi_engine.runs.store import RunConfig
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.scores.registry import optional
 from lsi_engine.settings import METHODS, READ
 

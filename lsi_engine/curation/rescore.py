@@ -21,11 +21,12 @@ from lsi_engine.curation.decisions import Decisions, digest
 from lsi_engine.errors import InputError
 from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
+from lsi_engine.runs.config import write_config
 from lsi_engine.runs.pipeline import exclusive, score_and_store
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.results import dataset_fingerprint
 from lsi_engine.runs.sources import features_of
-from lsi_engine.runs.store import Run, RunStore, write_config
+from lsi_engine.runs.store import Run, RunStore
 from lsi_engine.samples.corruption.record import restored
 from lsi_engine.samples.sample_set import Modality, SampleSet, skipped_table
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from lsi_engine.errors import InputError
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.sizes import Sizes, sizes
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 from lsi_engine.scores.cost import Cost, Task, cost, pair_cost
 from lsi_engine.settings import METHODS, Method
 

@@ -34,10 +34,11 @@ from safetensors import SafetensorError
 from lsi_engine.errors import InputError
 from lsi_engine.files import replacing, write_json
 from lsi_engine.progress import Progress, silent
+from lsi_engine.runs.config import RunConfig, write_config
 from lsi_engine.runs.pipeline import exclusive
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.results import dataset_fingerprint, store_scores, write_table
-from lsi_engine.runs.store import Run, RunConfig, RunStore, write_config
+from lsi_engine.runs.store import Run, RunStore
 from lsi_engine.samples import SampleSet, open_source
 from lsi_engine.samples.sample_set import skipped_table
 from lsi_engine.scores.table import FeatureScaling, ScoreTable

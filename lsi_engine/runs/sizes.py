@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from lsi_engine.errors import InputError
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.config import RunConfig
+from lsi_engine.runs.store import RunStore
 from lsi_engine.samples import open_source
 from lsi_engine.samples.files import files_below
 

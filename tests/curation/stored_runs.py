@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from lsi_engine.files import write_json
-from lsi_engine.runs.store import Run, RunConfig, RunStatus, RunStore
+from lsi_engine.runs.config import RunConfig
+from lsi_engine.runs.store import Run, RunStatus, RunStore
 
 
 def make_run(store: RunStore, frame: pd.DataFrame, name: str = "trial", fingerprint: str = "f00d") -> Run:

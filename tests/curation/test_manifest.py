@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stored_runs import make_run, make_scores
 
-from dashboard.components.export_rule import controls_of, rule_of
+from dashboard.components.export.rule import controls_of, rule_of
 from lsi_engine.curation import CleaningRule, Decisions, clean, export_bytes, write_export
 from lsi_engine.curation.manifest import LARGEST, Manifest, differences, read_manifest, repeated
 from lsi_engine.errors import InputError

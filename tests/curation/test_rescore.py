@@ -14,8 +14,9 @@ from lsi_engine.curation import CleaningRule, Decision, Decisions, clean
 from lsi_engine.curation.rescore import next_name, pending, rescore
 from lsi_engine.curation.rounds import round_changes, suspected
 from lsi_engine.errors import InputError
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 
 
 @pytest.fixture

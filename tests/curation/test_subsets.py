@@ -21,8 +21,9 @@ from lsi_engine.curation.manifest import repeated
 from lsi_engine.curation.splits import PARTS, split
 from lsi_engine.curation.tree import write_tree
 from lsi_engine.errors import InputError
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 
 NONE = pd.DataFrame({column: [] for column in LATEST_COLUMNS})
 PARTED = CleaningRule(validation=0.2, test=0.2, seed=1)

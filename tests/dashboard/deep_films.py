@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 
 
 def films(root: Path, store: RunStore) -> Run:

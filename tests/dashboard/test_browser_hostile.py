@@ -13,13 +13,14 @@ import pytest
 from driving import Served, press, settled, visit
 from playwright.sync_api import Page, TimeoutError, expect
 
-from dashboard import saved_views
-from dashboard.components.reading import readings_of
-from dashboard.state import View
+from dashboard.desks.reading.desk import readings_of
+from dashboard.view import saved as saved_views
+from dashboard.view.view import View
 from lsi_engine.curation import CleaningRule, Decisions, export_bytes
 from lsi_engine.curation.export import read_export, subset_of
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 
 pytestmark = pytest.mark.browser
 

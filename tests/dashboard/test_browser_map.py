@@ -11,7 +11,7 @@ from driving import Served, press, shown, visit
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from dashboard.state import View
+from dashboard.view.view import View
 from lsi_engine.runs.projection import stored
 from lsi_engine.runs.store import RunStore
 

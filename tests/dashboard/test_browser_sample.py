@@ -11,7 +11,7 @@ from driving import Served, visit
 from playwright.sync_api import Page, expect
 
 from dashboard.components.neighbours import DUPLICATE
-from dashboard.components.reading import readings_of
+from dashboard.desks.reading.desk import readings_of
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import RunStore
 from lsi_engine.samples.media import open_deep

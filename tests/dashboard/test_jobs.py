@@ -20,7 +20,8 @@ from dashboard.run_request import RunRequest
 from lsi_engine.cli.compute import plan
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
-from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunConfig, RunStatus, RunStore, write_config
+from lsi_engine.runs.config import RunConfig, write_config
+from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunStatus, RunStore
 
 PATIENCE_SECONDS = 120
 
@@ -123,7 +124,7 @@ def test_runs_wait_their_turn_and_outlive_whoever_asked_for_them(store: RunStore
     code = f"""if True:
         import time
         from dashboard import jobs
-        from lsi_engine.runs.store import RunConfig
+        from lsi_engine.runs.config import RunConfig
         for text in {configs!r}:
             jobs.start(RunConfig.model_validate_json(text))
         print("asked", flush=True)

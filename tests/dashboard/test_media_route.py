@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from dashboard.components.media import PIXEL_ART, SIZES, encode, image_url, media_routes
+from dashboard.sharing.guard import Guard
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def client(run: Run, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setenv("LSI_CACHE", str(run.path.parents[1]))
-    return TestClient(Starlette(routes=media_routes()))
+    return TestClient(Starlette(routes=media_routes(), middleware=[Middleware(Guard)]))
 
 
 def opened(content: bytes) -> Image.Image:

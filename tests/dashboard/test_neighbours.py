@@ -9,8 +9,9 @@ import pytest
 
 from dashboard.components import neighbours
 from dashboard.data import open_run
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 
 ROWS, DIMENSION = 60, 5
 

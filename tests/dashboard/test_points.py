@@ -9,11 +9,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from dashboard.components import points
-from dashboard.components.points import MOST_DRAWN, drawn_rows, point_routes
+from dashboard.components.map import points
+from dashboard.components.map.points import MOST_DRAWN, drawn_rows, point_routes
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.projection import project
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 
 
 def test_drawn_points_are_bounded_evenly_spaced_and_placed() -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.components.queue import queues, waiting
 from dashboard.data import RunData, decisions, open_run
-from dashboard.selection import Selection
-from dashboard.state import DECISIONS, View
+from dashboard.desks.review.queue import queues, waiting
+from dashboard.view.selection import Selection
+from dashboard.view.view import DECISIONS, View
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dashboard.report import write_report
-from dashboard.state import View
+from dashboard.view.view import View
 from lsi_engine.cli import app
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 
 LABELS = ('<img src=x onerror="window.obeyed=1">', '"><script>window.obeyed=2<')
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.components.review import record
+from dashboard.desks.review.desk import record
 from lsi_engine.curation import Decisions
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from dashboard.components.row_panel import Table, _table, row_values
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 
 
 def test_a_stored_tables_row_is_the_files_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

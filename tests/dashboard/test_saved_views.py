@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.saved_views import MOST_CHARACTERS, forget, save, saved
-from dashboard.state import View
+from dashboard.view.saved import MOST_CHARACTERS, forget, save, saved
+from dashboard.view.view import View
 from lsi_engine.errors import InputError
 
 DOUBTFUL = View(run="films", suspicion=(0.5, 1.0), lasso=("pca", ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))))

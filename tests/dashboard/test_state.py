@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.lasso import inside
-from dashboard.state import DECISIONS, View
+from dashboard.view.lasso import inside
+from dashboard.view.view import DECISIONS, View
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 ends = st.floats(allow_nan=False)

@@ -11,11 +11,12 @@ import pytest
 
 from dashboard.data import frame_with_decisions, open_run
 from dashboard.pages import overview
-from dashboard.selection import Selection
-from dashboard.state import View
+from dashboard.view.selection import Selection
+from dashboard.view.view import View
 from dashboard.warming import warm
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 
 
 @pytest.fixture

@@ -53,7 +53,8 @@ def test_all_bits_are_served_by_sample_id_alone(tmp_path: Path, monkeypatch: pyt
 
 def test_the_browser_windows_as_the_engine_does(page: Page) -> None:
     page.add_script_tag(
-        content=text_of("window.js") + "; globalThis.lookup = lookup; globalThis.presetsOf = presetsOf;"
+        content=text_of("components/viewer/window.js")
+        + "; globalThis.lookup = lookup; globalThis.presetsOf = presetsOf;"
     )
     deep = deep_image(np.arange(4096, dtype=np.uint16).reshape(64, 64), slope=0.5, intercept=-1024)
     facts = asdict(replace(deep, values=deep.values[:0])) | {"values": None}

@@ -11,12 +11,13 @@ import pytest
 from cleanlab.rank import get_confidence_weighted_entropy_for_each_label
 
 from dashboard.components.ranking import rankings
-from dashboard.state import View
+from dashboard.view.view import View
 from lsi_engine import InputError, score
 from lsi_engine.runs.comparison import compare
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.evaluation import evaluate
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 from lsi_engine.scores import registry
 from lsi_engine.scores.column import Column, Score
 from lsi_engine.scores.table import SCORE_COLUMNS, ScoreTable
@@ -74,7 +75,7 @@ def test_the_command_line_and_the_form_offer_what_the_registry_holds() -> None:
         column = Column("twice", "Twice", "twice", "suspicious", "most doubled", "Twice the suspicion.")
         made = Score("doubled", "twice the suspicion", (column,), "features and labels", "none", lambda table: {})
         registry.SCORES["doubled"] = made
-        from dashboard.components.run_settings import _scores_help
+        from dashboard.components.run_form.settings import _scores_help
         assert "`doubled`: twice the suspicion." in _scores_help()
         from lsi_engine.cli import app
         app(["compute", "digits", "--help"])

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dashboard.components.run_settings import _offered
+from dashboard.components.run_form.settings import _offered
 from lsi_engine import score, score_groups, score_objective
 from lsi_engine.cli import app
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 from lsi_engine.settings import METHODS, ScoreSettings
 
 #: What score() takes beside settings: data, and how the work is carried out.

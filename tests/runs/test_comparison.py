@@ -16,8 +16,9 @@ from scipy.stats import spearmanr
 from lsi_engine.cli import main
 from lsi_engine.errors import InputError
 from lsi_engine.runs.comparison import compare, corrupted_rows, difficulty, pairwise_agreement
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 
 
 def frame(ids: list[str], seed: int) -> pd.DataFrame:

@@ -14,9 +14,10 @@ from lsi_engine.cli import app
 from lsi_engine.cli.compute import plan
 from lsi_engine.errors import InputError
 from lsi_engine.runs import sizes as counting
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.estimate import estimate
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 
 
 @pytest.fixture

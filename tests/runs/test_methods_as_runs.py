@@ -15,9 +15,10 @@ from lsi_engine.cli import main
 from lsi_engine.curation.rescore import rescore
 from lsi_engine.errors import Cancelled, InputError
 from lsi_engine.runs.comparison import reliability
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.sources import features_of
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 
 
 @pytest.fixture

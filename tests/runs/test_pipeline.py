@@ -19,9 +19,10 @@ from lsi_engine import SCORE_COLUMNS
 from lsi_engine.curation import CleaningRule, Decisions, clean
 from lsi_engine.errors import Cancelled, InputError
 from lsi_engine.runs import sources
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.sources import features_of
-from lsi_engine.runs.store import RunConfig, RunStatus, RunStore
+from lsi_engine.runs.store import RunStatus, RunStore
 
 DIGITS = RunConfig(name="digits", source={"kind": "digits"})
 FLIPS = [{"kind": "flip_labels", "rate": 0.1, "seed": 0}]

@@ -9,9 +9,10 @@ import pytest
 
 from lsi_engine.errors import Cancelled, InputError
 from lsi_engine.runs import projection
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.projection import placed_rows, project, stored
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 
 
 @pytest.fixture

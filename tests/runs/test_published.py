@@ -14,10 +14,11 @@ from PIL import Image
 from lsi_engine.curation import Decisions
 from lsi_engine.curation.rescore import rescore
 from lsi_engine.errors import InputError
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.published import available, facts_of, load, publish
 from lsi_engine.runs.sources import features_of
-from lsi_engine.runs.store import Run, RunConfig, RunStore
+from lsi_engine.runs.store import Run, RunStore
 from lsi_engine.scores.table import SCORE_COLUMNS
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data_cache" / "scores"

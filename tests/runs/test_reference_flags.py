@@ -14,7 +14,8 @@ import pytest
 from lsi_engine import score
 from lsi_engine.errors import InputError
 from lsi_engine.reference import main, parser, plan
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.config import RunConfig
+from lsi_engine.runs.store import RunStore
 
 NAMES = ["airplane", "bird", "cat", "dog"]
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dashboard.charts.sweep import class_shift
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 from lsi_engine.runs.sweep import sweep_of
 
 

@@ -12,8 +12,9 @@ import pytest
 from lsi_engine.cli import main
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
+from lsi_engine.runs.config import FORMAT, RunConfig, read_config, write_config
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import FORMAT, Run, RunConfig, RunStore, read_config, write_config
+from lsi_engine.runs.store import Run, RunStore
 
 
 @pytest.fixture

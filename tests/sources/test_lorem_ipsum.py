@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from lsi_engine.errors import InputError
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 from lsi_engine.samples import SampleSet, digits, texts
 from lsi_engine.samples.corruption import apply
 from lsi_engine.samples.corruption.lorem_ipsum import LONGEST, SHORTEST, lorem_ipsum, pseudo_latin

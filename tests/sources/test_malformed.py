@@ -31,8 +31,9 @@ from written_dicom import dataset, film, payload
 from written_images import encoded, pattern, write, write_classes
 
 from lsi_engine.errors import InputError
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 from lsi_engine.samples import SampleSet, UnreadableMedia, cifar10, dicom_folder, image_folder
 from lsi_engine.samples.corruption.human_labels import _read as read_label_file
 from lsi_engine.samples.images.archives import unpack

@@ -21,8 +21,9 @@ from lsi_engine.curation.cleaning import CleaningRule
 from lsi_engine.curation.export import subset_of
 from lsi_engine.curation.tree import write_tree
 from lsi_engine.errors import InputError
+from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.store import RunConfig, RunStore
+from lsi_engine.runs.store import RunStore
 from lsi_engine.samples import feature_file, open_media, open_source
 
 ROWS = 12
