@@ -15,8 +15,10 @@ from lsi_engine.errors import Cancelled, InputError, LsiError, LsiWarning, NotCo
 if TYPE_CHECKING:
     from lsi_engine.curvature.network import network_ggn
     from lsi_engine.features.near_duplicates import near_duplicate_groups
+    from lsi_engine.losses.gaussian import Gaussian
     from lsi_engine.losses.objective import Objective
-    from lsi_engine.losses.standard import Gaussian, Sigmoid, Softmax
+    from lsi_engine.losses.sigmoid import Sigmoid
+    from lsi_engine.losses.softmax import Softmax
     from lsi_engine.scores.lsi.group_table import GroupTable
     from lsi_engine.scores.lsi.groups import score_groups
     from lsi_engine.scores.lsi.last_layer import last_layer, score_model
@@ -63,9 +65,9 @@ _LAZY = {
     "ScoreTable": "lsi_engine.scores.table",
     "SCORE_COLUMNS": "lsi_engine.scores.table",
     "Objective": "lsi_engine.losses.objective",
-    "Softmax": "lsi_engine.losses.standard",
-    "Sigmoid": "lsi_engine.losses.standard",
-    "Gaussian": "lsi_engine.losses.standard",
+    "Softmax": "lsi_engine.losses.softmax",
+    "Sigmoid": "lsi_engine.losses.sigmoid",
+    "Gaussian": "lsi_engine.losses.gaussian",
     "ObjectiveScores": "lsi_engine.scores.lsi.objective_scores",
     "score_objective": "lsi_engine.scores.lsi.objective_scores",
     "score_model": "lsi_engine.scores.lsi.last_layer",

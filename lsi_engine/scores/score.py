@@ -159,7 +159,7 @@ def score(
     settings.check()
     descent = SgdSettings(learning_rate, momentum, epochs, weight_decay)
     clock = _Stages()
-    problem = Problem.state(
+    problem = Problem.from_data(
         features,
         labels,
         weight_decay=weight_decay,

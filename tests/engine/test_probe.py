@@ -8,9 +8,10 @@ import torch
 from dense_reference import blobs, gradient, loss, optimum
 
 from lsi_engine.errors import Cancelled, NotConverged
-from lsi_engine.losses.softmax import SoftmaxObjective, as_targets, gradient_norm
 from lsi_engine.numerics.design import Design, FeatureScaling
+from lsi_engine.training import conjugate_gradients
 from lsi_engine.training import newton as linear
+from lsi_engine.training.softmax_objective import SoftmaxObjective, as_targets, gradient_norm
 
 
 def _objective(problem, wd: float, features=None) -> SoftmaxObjective:
@@ -66,8 +67,8 @@ def test_fit_with_a_sampled_preconditioner_reaches_the_same_optimum(monkeypatch)
     scales = np.logspace(-2, 2, 12)
     objective = _objective(problem, 1e-4, problem.features * scales)
     plain = linear.fit_linear_probe(objective, tolerance=1e-11)
-    monkeypatch.setattr(linear, "PATIENCE", 1)
-    monkeypatch.setattr(linear, "PRECONDITIONER_ROWS", 100)
+    monkeypatch.setattr(conjugate_gradients, "PATIENCE", 1)
+    monkeypatch.setattr(conjugate_gradients, "PRECONDITIONER_ROWS", 100)
     sampled = linear.fit_linear_probe(objective, tolerance=1e-11)
     np.testing.assert_allclose(plain.theta, sampled.theta, rtol=1e-4, atol=1e-6)
 

@@ -28,16 +28,18 @@ from typing import Literal
 import torch
 
 from lsi_engine.curvature.diagonal import DiagonalPosterior
+from lsi_engine.curvature.gauss_newton import ggn
 from lsi_engine.curvature.kronecker import KroneckerCurvature
 from lsi_engine.curvature.posterior import DiagonalParts, FullParts, KroneckerParts, Step, apply
-from lsi_engine.losses.softmax import SoftmaxObjective, contrasts
+from lsi_engine.losses.softmax import class_covariance, contrasts
 from lsi_engine.numerics.design import BLOCK_ROWS
-from lsi_engine.numerics.grams import QuadraticForms, class_covariance, ggn
+from lsi_engine.numerics.grams import QuadraticForms
 from lsi_engine.numerics.parallel import cores_of, in_parallel
 from lsi_engine.numerics.products import inverse
 from lsi_engine.progress import Progress, silent
 from lsi_engine.settings import LooPrior
 from lsi_engine.training.newton import LinearProbe
+from lsi_engine.training.softmax_objective import SoftmaxObjective
 
 #: Below this many multiplications, double precision costs too little to be worth giving up.
 DOUBLE_PRECISION_WORK = 4e10

@@ -12,12 +12,13 @@ import torch
 
 from lsi_engine.curvature.diagonal import shrinkage
 from lsi_engine.curvature.kronecker import KroneckerCurvature
-from lsi_engine.losses.softmax import SoftmaxObjective, contrasts
+from lsi_engine.losses.softmax import contrasts
 from lsi_engine.numerics.design import Design
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.closed_form import LeaveOneOut
 from lsi_engine.settings import LooPrior
 from lsi_engine.training.newton import LinearProbe
+from lsi_engine.training.softmax_objective import SoftmaxObjective
 
 #: Conjugate gradients for w_i stop at this relative residual.
 TOLERANCE = 1e-10

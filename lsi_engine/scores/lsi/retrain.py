@@ -17,7 +17,8 @@ from lsi_engine.numerics.design import Design
 from lsi_engine.progress import Progress, silent
 from lsi_engine.settings import Structure
 from lsi_engine.training.batches.hidden import HiddenBatch
-from lsi_engine.training.batches.linear import LeftOutScores, LinearBatch
+from lsi_engine.training.batches.left_out import LeftOutScores
+from lsi_engine.training.batches.linear import LinearBatch
 from lsi_engine.training.descent import SgdSettings, check_training, initial_layers
 
 #: Finished work, by a key that names data, settings, seed and samples: arrays by name. A dictionary, or anything that

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError
-from lsi_engine.losses.softmax import gradient_norm
 from lsi_engine.numerics.memory import require_memory, training_bytes
 from lsi_engine.progress import Progress
 from lsi_engine.scores.lsi.retrain import CPU_MODELS, GPU_MODELS, Retrained, Shards, retrain
@@ -21,6 +20,7 @@ from lsi_engine.scores.problem import Problem
 from lsi_engine.scores.seeds import SeedScores
 from lsi_engine.settings import Structure
 from lsi_engine.training.descent import SgdSettings, initial_layers
+from lsi_engine.training.softmax_objective import gradient_norm
 
 #: Below this agreement from seed to seed, scores carry a warning.
 UNRELIABLE = 0.9

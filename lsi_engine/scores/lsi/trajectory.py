@@ -24,9 +24,9 @@ from dataclasses import dataclass
 
 import torch
 
+from lsi_engine.curvature.gauss_newton import ggn
 from lsi_engine.losses.softmax import contrasts
 from lsi_engine.numerics.design import Design
-from lsi_engine.numerics.grams import ggn
 from lsi_engine.progress import Progress, silent
 from lsi_engine.settings import Structure
 from lsi_engine.training.batches.linear import LinearBatch
