@@ -249,21 +249,27 @@ def _closed_form(
             hessian=choice.hessian,
             prior_precision=problem.prior_precision,
             loo_prior=loo_prior,
+            index=index,
             dtype=torch.float32 if single_precision else torch.float64,
             progress=progress,
         )
     else:
         left_out = leave_one_out_kronecker(
-            objective, probe, prior_precision=problem.prior_precision, loo_prior=loo_prior, progress=progress
+            objective,
+            probe,
+            prior_precision=problem.prior_precision,
+            loo_prior=loo_prior,
+            index=index,
+            progress=progress,
         )
     clock.done("scores")
     table = ScoreTable(
-        lsi_mean_shift=left_out.mean_shift.cpu().numpy()[index],
-        lsi_covariance=left_out.covariance.cpu().numpy()[index],
-        probabilities=left_out.probabilities.cpu().numpy()[index],
+        lsi_mean_shift=left_out.mean_shift.cpu().numpy(),
+        lsi_covariance=left_out.covariance.cpu().numpy(),
+        probabilities=left_out.probabilities.cpu().numpy(),
         codes=problem.codes[index],
         classes=problem.classes,
-        leverage=left_out.leverage.cpu().numpy()[index],
+        leverage=left_out.leverage.cpu().numpy(),
         weight=probe.weight.cpu().numpy(),
         bias=probe.bias.cpu().numpy(),
         scaling=problem.scaling,

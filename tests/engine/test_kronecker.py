@@ -189,3 +189,22 @@ def test_many_classes_are_fitted_with_the_kronecker_preconditioner(monkeypatch):
     monkeypatch.setattr(linear, "PATIENCE", 2)
     found = fit_linear_probe(stated.objective)
     torch.testing.assert_close(found.theta, expected.theta, rtol=1e-6, atol=1e-8)
+
+
+def test_only_the_rows_asked_for_are_left_out_of_the_kronecker_shift():
+    problem, seen = blobs(3, 60, 4, 3), []
+    stated = Problem.from_data(
+        problem.features, problem.labels, weight_decay=0.01, prior_precision=1.0, feature_scaling="none"
+    )
+    fitted = fit_linear_probe(stated.objective)
+    whole = leave_one_out_kronecker(stated.objective, fitted, prior_precision=1.0)
+    some = leave_one_out_kronecker(
+        stated.objective,
+        fitted,
+        prior_precision=1.0,
+        index=np.array([31, 4]),
+        progress=lambda *report: seen.append(report),
+    )
+    assert seen[-1] == ("scores", 2, 2)
+    for part in ("mean_shift", "covariance", "leverage", "probabilities"):
+        torch.testing.assert_close(getattr(some, part), getattr(whole, part)[[31, 4]], rtol=1e-9, atol=0.0)

@@ -108,18 +108,3 @@ def test_standardize_handles_constant_columns_and_float16():
     assert torch.isfinite(block).all()
     np.testing.assert_allclose(block[:, 2], 0.0, atol=1e-12)
     assert (block[:, -1] == 1).all()
-
-
-def test_streamed_rows_equal_resident_ones(monkeypatch):
-    from lsi_engine.numerics import design as module
-
-    generator = np.random.default_rng(0)
-    features = generator.normal(size=(100, 3)).astype(np.float32)
-    scaling = FeatureScaling.standardize(features)
-    resident = Design(features, scaling)
-    monkeypatch.setattr(module, "RESIDENT_BYTES", 0)
-    streamed = Design(features, scaling)
-    index = np.array([7, 3, 99])
-    for dtype in (torch.float32, torch.float64):
-        torch.testing.assert_close(streamed.block(slice(5, 20), dtype), resident.block(slice(5, 20), dtype))
-        torch.testing.assert_close(streamed.rows_at(index, dtype), resident.rows_at(index, dtype))
