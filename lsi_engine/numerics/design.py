@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lsi_engine.numerics.device import device_named
 from lsi_engine.numerics.parallel import in_parallel
 
 #: Rows a block: large enough for full-speed matrix products, small enough that a block's temporaries stay below
@@ -59,7 +60,7 @@ def _summed(
     def part(start: int) -> NDArray[np.float64]:
         block = features[start : start + PASS_ROWS]
         if isinstance(block, torch.Tensor):
-            block = block.detach().cpu().numpy()
+            block = block.detach().to(torch.float64).cpu().numpy()  # NumPy has no bfloat16
         return function(np.asarray(block, dtype=np.float64))
 
     parts = in_parallel(part, range(0, len(features), PASS_ROWS), torch.device("cpu"))
@@ -91,7 +92,7 @@ class Design:
     ) -> None:
         self.features = features
         self.scaling = scaling
-        self.device = torch.device(device)
+        self.device = device_named(device)
         self.rows, self.dimension = int(features.shape[0]), int(features.shape[1])
         self.bias, self.columns = bias, self.dimension + bias
         self._mean = torch.as_tensor(scaling.mean, device=self.device)

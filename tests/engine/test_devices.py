@@ -11,7 +11,7 @@ import pytest
 import torch
 from other_device import DEVICE, Elsewhere, OtherDevice
 
-from lsi_engine import Gaussian, score, score_groups, score_model, score_objective, score_pairs
+from lsi_engine import Gaussian, InputError, score, score_groups, score_model, score_objective, score_pairs
 from lsi_engine.features.near_duplicates import near_duplicate_groups
 from lsi_engine.scores.lsi.kronecker_shift import leave_one_out_kronecker
 from lsi_engine.scores.problem import Problem
@@ -99,6 +99,30 @@ CASES: dict[str, Callable[[object], np.ndarray]] = {
         FEATURES if device == "cpu" else torch.as_tensor(FEATURES).to(device), tolerance=0.4
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("function", "data", "settings"),
+    [
+        (score, (FEATURES, LABELS), {}),
+        (score_objective, (FEATURES, LABELS), {"objective": "softmax"}),
+        (score_groups, (FEATURES, LABELS, np.arange(60) // 3), {}),
+        (score_pairs, (FEATURES[:20], TARGETS[:20]), {"dimension": 2, "epochs": 20, "samples": [4, 1]}),
+    ],
+)
+def test_tensors_are_scored_where_they_are(function: Any, data: tuple[np.ndarray, ...], settings: dict) -> None:
+    expected = _scores(function, *data, **settings)("cpu")
+    with OtherDevice():
+        moved = [torch.as_tensor(part).to(DEVICE) for part in data[:2]]
+        found = _scores(function, *moved, *data[2:], **settings)(None)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+@pytest.mark.parametrize("function", [score, score_pairs])
+def test_a_device_that_is_not_there_is_named(function: Any, name: str) -> None:
+    with pytest.raises(InputError, match=f"device '{name}' is"):
+        function(FEATURES[:20], LABELS[:20] if function is score else TARGETS[:20], device=name)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from lsi_engine.errors import InputError, LsiWarning, one_of
 from lsi_engine.inputs import check_features
 from lsi_engine.losses.contrastive import ContrastiveLoss, Similarity
+from lsi_engine.numerics.device import device_named
 from lsi_engine.numerics.memory import require_memory
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.pair_scores import PairScores
@@ -192,9 +193,12 @@ def as_pairs(
     parts = []
     for name, given in (("images", images), ("texts", texts)):
         try:
-            features = torch.as_tensor(np.asarray(check_features(given)), dtype=torch.float64, device=device)
+            checked = check_features(given)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
+        if device is None and isinstance(checked, torch.Tensor):
+            device = checked.device
+        features = torch.as_tensor(checked).to(device_named(device), torch.float64)
         if feature_scaling == "unit":
             size = features.square().mean(dim=1, keepdim=True).sqrt()
             # A blank image has no direction to keep; it stays the zero that it is.
@@ -211,4 +215,4 @@ def as_pairs(
         raise InputError(f"group of pair {int(np.flatnonzero(codes < 0)[0])} is missing")
     if len(np.unique(codes)) < 3:
         raise InputError("all pairs belong to one or two groups: there is nothing to tell a pair's partner from")
-    return Pairs(parts[0], parts[1], torch.as_tensor(codes, dtype=torch.int64, device=device))
+    return Pairs(parts[0], parts[1], torch.as_tensor(codes, dtype=torch.int64, device=parts[0].device))
