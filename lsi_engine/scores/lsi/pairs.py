@@ -21,7 +21,7 @@ from lsi_engine.numerics.memory import require_memory
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.pair_scores import PairScores
 from lsi_engine.scores.lsi.pair_task import PairTask
-from lsi_engine.scores.lsi.retrain import CPU_MODELS, GPU_MODELS, Shards, train_each
+from lsi_engine.scores.lsi.retrain import Shards, models_at_once, retrain
 from lsi_engine.scores.lsi.trained import UNRELIABLE, check_samples
 from lsi_engine.scores.seeds import SeedScores
 from lsi_engine.settings import check_seeds
@@ -118,7 +118,7 @@ def score_pairs(
     rows, chosen = check_samples(samples, len(pairs)), check_seeds(seeds)
     dtype = torch.float64 if precision == "float64" else torch.float32
     weights = dimension * (pairs.images.shape[1] + pairs.texts.shape[1])
-    models = min(len(rows), GPU_MODELS if pairs.groups.is_cuda else CPU_MODELS)
+    models = min(len(rows), models_at_once(pairs.groups.device))
     require_memory(
         3.0 * models * weights * dtype.itemsize
         + 40.0 * len(pairs) ** 2
@@ -128,16 +128,7 @@ def score_pairs(
         "Lower dimension, use hessian='diag', or score fewer pairs at a time (samples=…)",
     )
     task = PairTask(pairs, loss, int(dimension), settings, hessian, delta, dtype, start, progress)
-    result = train_each(
-        task,
-        settings,
-        samples=rows,
-        seeds=chosen,
-        score_epochs=(),
-        shards=shards,
-        progress=progress,
-        on_gpu=pairs.groups.is_cuda,
-    )
+    result = retrain(task, samples=rows, seeds=chosen, shards=shards, progress=progress)
     scores = SeedScores(chosen, [settings.epochs], result.mean_shift, result.covariance)
     info = {
         "method": "retrain",
