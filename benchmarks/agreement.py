@@ -19,10 +19,10 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
 from lsi_engine import ScoreTable, score
+from lsi_engine.curvature.gauss_newton import ggn
 from lsi_engine.losses.softmax import contrasts
 from lsi_engine.numerics.design import Design, FeatureScaling
-from lsi_engine.numerics.gaussian import gaussian_kl
-from lsi_engine.numerics.grams import ggn
+from lsi_engine.numerics.divergence import gaussian_kl
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"

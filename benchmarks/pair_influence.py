@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 
 from lsi_engine.curvature.pairs import contrastive_ggn
 from lsi_engine.losses.contrastive import ContrastiveLoss, absent_entries
-from lsi_engine.numerics.gaussian import gaussian_kl
+from lsi_engine.numerics.divergence import gaussian_kl
 from lsi_engine.runs.sources import features_of
 from lsi_engine.runs.store import RunStore
 from lsi_engine.scores.lsi.pairs import as_pairs

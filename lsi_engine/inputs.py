@@ -10,14 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
+from lsi_engine.numerics.design import needs_double
 
 #: Rows looked at together: memory-mapped features are never read whole.
 CHECKED_ROWS = 2048
 
 
 def check_features(features: Any) -> NDArray | torch.Tensor:
-    """``(N, D)`` floats, finite; arrays stay as they are (memory-mapped ones are not read into memory).
+    """``(N, D)`` floats, finite; arrays of floats stay as they are (memory-mapped ones are not read into memory).
 
+    Integers of 32 and 64 bits become float64, smaller ones float32, which holds them all exactly.
     Raises ``InputError`` naming the first row that holds NaN or infinity, or the shape that is wrong.
     """
     if isinstance(features, pd.DataFrame):
@@ -25,11 +27,11 @@ def check_features(features: Any) -> NDArray | torch.Tensor:
     if not isinstance(features, torch.Tensor):
         features = features if isinstance(features, np.ndarray) else np.asarray(features)
         if features.dtype.kind in "iub":
-            features = features.astype(np.float32)
+            features = features.astype(np.float64 if needs_double(features.dtype) else np.float32)
         if features.dtype.kind != "f":
             raise InputError(f"features must be numbers, not {features.dtype}")
     elif not features.dtype.is_floating_point:
-        features = features.to(torch.float32)
+        features = features.to(torch.float64 if needs_double(features.dtype) else torch.float32)
     if isinstance(features, torch.Tensor):
         features = features.detach()
     if features.ndim != 2:
@@ -87,6 +89,30 @@ def encode_labels(labels: Any, samples: int) -> tuple[NDArray[np.int64], list[An
             f"all {samples} labels are {classes[0].item()!r}: at least two classes are needed to train a probe"
         )
     return codes.astype(np.int64), [value.item() for value in classes]
+
+
+def numeric_targets(targets: Any, samples: int) -> NDArray[np.float64]:
+    """Targets as numbers ``(N, O)`` float64, finite; a column vector for ``(N,)``.
+
+    Raises ``InputError`` naming the first row that cannot be used, or the shape that is wrong.
+    """
+    if isinstance(targets, torch.Tensor):
+        targets = targets.detach().cpu().numpy()
+    elif isinstance(targets, pd.DataFrame | pd.Series):
+        targets = targets.to_numpy()
+    try:
+        values = np.asarray(targets).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"targets must be a table of numbers: {error}") from error
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or not values.shape[1]:
+        raise InputError(f"targets of shape {values.shape}: one row of numbers a sample is needed")
+    if len(values) != samples:
+        raise InputError(f"{samples} feature rows but {len(values)} targets; they must match one to one")
+    if not np.isfinite(values).all():
+        raise InputError(f"target of row {int(np.nonzero(~np.isfinite(values))[0][0])} is missing or infinite")
+    return values
 
 
 def class_counts(codes: NDArray[np.int64], classes: list[Any]) -> dict[str, int]:

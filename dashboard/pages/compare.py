@@ -17,7 +17,7 @@ from dashboard.data import RunData, clean_twin, complete_runs, current_run, fram
 from dashboard.navigation import open_sample
 from lsi_engine.errors import InputError
 from lsi_engine.runs.comparison import Comparison, compare, corrupted_rows, difficulty
-from lsi_engine.scores.registry import column, ranking
+from lsi_engine.scores.registry import column, comparing
 
 #: Parts of another measure: in the matrix's numbers only.
 PARTS = ("lsi_mean_shift", "lsi_covariance")
@@ -74,7 +74,7 @@ def _same_samples(data: RunData, runs: list[RunData]) -> None:
     left_out = "; ".join(f"{words.count(count)} of {name} left out" for name, count in lacking.items())
     many = data.nouns[1]
     shared = set.intersection(*(set(frame) for frame in joined.frames.values()))
-    measures = [each.name for each in ranking(data.frame) if each.name in shared and each.name not in PARTS]
+    measures = [each.name for each in comparing(data.frame) if each.name in shared and each.name not in PARTS]
     with st.container(horizontal=True, vertical_alignment="center", key="compare_controls"):
         measure = str(
             st.segmented_control(

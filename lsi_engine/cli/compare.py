@@ -14,7 +14,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunStore
 from lsi_engine.scores.registry import columns
 
-_MEASURES = ", ".join(column.name for column in columns().values() if column.ranks)
+_MEASURES = ", ".join(column.name for column in columns().values() if column.ranks and column.compares)
 
 
 def compare_runs(

@@ -16,9 +16,9 @@ from functools import partial
 
 import torch
 
+from lsi_engine.curvature.gauss_newton import ggn_diagonal
 from lsi_engine.numerics.design import BLOCK_ROWS, Design
-from lsi_engine.numerics.gaussian import x_minus_log1p
-from lsi_engine.numerics.grams import ggn_diagonal
+from lsi_engine.numerics.divergence import x_minus_log1p
 from lsi_engine.numerics.parallel import in_parallel
 from lsi_engine.numerics.products import product
 from lsi_engine.progress import Progress, silent

@@ -18,7 +18,8 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from lsi_engine.errors import InputError, one_of
 from lsi_engine.losses.objective import Objective
-from lsi_engine.losses.standard import Softmax, resolve
+from lsi_engine.losses.registry import resolve
+from lsi_engine.losses.softmax import Softmax
 
 Weights = dict[str, torch.Tensor]
 Structure = Literal["diag", "full"]

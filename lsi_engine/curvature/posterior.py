@@ -11,7 +11,7 @@ import torch
 
 from lsi_engine.curvature.diagonal import DiagonalPosterior, kept_parts
 from lsi_engine.curvature.kronecker import KroneckerCurvature
-from lsi_engine.numerics.gaussian import x_minus_log1p
+from lsi_engine.numerics.divergence import x_minus_log1p
 from lsi_engine.numerics.grams import QuadraticForms
 from lsi_engine.numerics.products import inverse, product, square
 

@@ -20,8 +20,8 @@ class Extractor(Protocol):
     ----------
     key
         Identity of what is computed: equal keys mean equal features for equal samples. Covers the weights'
-        values and every step of the preprocessing, and the whole corpus where an extractor is fitted to it; usable
-        as a folder's name.
+        values and every step of the preprocessing, the device unless it is the CPU, and the whole corpus where an
+        extractor is fitted to it; usable as a folder's name.
     dimension
         D, the number of features.
     """

@@ -17,6 +17,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.features import torchvision_guard
 from lsi_engine.features.extractor import extractor_key
 from lsi_engine.features.weights import digest, load_state, published_state
+from lsi_engine.numerics.device import device_identity, device_named
 
 torchvision_guard.install()
 
@@ -49,7 +50,7 @@ class TorchvisionBackbone:
         Edge of the square that the model sees. By default the model's published preprocessing (for most: shorter
         edge to 256, centre 224). When given: shorter edge to ``image_size``, centre square, nothing cut off besides.
     device
-        "auto" takes a GPU where there is one.
+        Where it runs; "auto" takes a GPU where there is one. Another device than the CPU is part of the key.
 
     Raises
     ------
@@ -82,9 +83,7 @@ class TorchvisionBackbone:
 
         state = published_state(name, published) if str(weights) == "default" else load_state(Path(weights))
         self.model, used = _without_last_layer(name, state)
-        self.device = (
-            torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
-        )
+        self.device = device_named(device)
         # Twice as fast on a CPU, and the prepared images already lie in memory like this.
         self.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.key = extractor_key(
@@ -96,6 +95,7 @@ class TorchvisionBackbone:
             interpolation=self.interpolation.value,
             mean=self.mean,
             std=self.std,
+            **device_identity(self.device),
         )
         try:
             self.dimension = int(self._features(torch.zeros(1, 3, self.crop, self.crop)).shape[1])
@@ -113,7 +113,7 @@ class TorchvisionBackbone:
         return self._features(scaled).cpu().numpy()
 
     def _features(self, images: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.model(images.to(self.device)).float()
 
 

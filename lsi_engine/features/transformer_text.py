@@ -17,6 +17,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.features import torchvision_guard
 from lsi_engine.features.extractor import extractor_key
 from lsi_engine.features.weights import digest
+from lsi_engine.numerics.device import device_identity, device_named
 
 torchvision_guard.install()
 
@@ -56,7 +57,7 @@ class TransformerText:
     max_tokens
         Longer texts are cut; the default is 256, or what the model can read where that is less.
     device
-        "auto" takes a GPU where there is one.
+        Where it runs; "auto" takes a GPU where there is one. Another device than the CPU is part of the key.
 
     Raises
     ------
@@ -82,8 +83,7 @@ class TransformerText:
         if max_tokens is not None and not 4 <= max_tokens <= able:
             raise InputError(f"{model}: max_tokens must lie between 4 and {able}, not {max_tokens}")
         self.max_tokens = max_tokens or min(MAX_TOKENS, able)
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        self.model.to(self.device)
+        self.device = device_named(device)
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         self.key = extractor_key(
             f"{_plain(model)}-{pooling}",
@@ -93,9 +93,11 @@ class TransformerText:
             tokenizer=backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab().items()),
             pooling=pooling,
             max_tokens=self.max_tokens,
+            **device_identity(self.device),
         )
+        self.model.to(self.device)
         try:
-            self.dimension = int(self.forward(["a word"]).shape[1])
+            self.dimension = int(self._pooled(["a word"]).shape[1])
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{model} is no text encoder ({type(self.model).__name__}): {error}") from error
 
@@ -104,15 +106,18 @@ class TransformerText:
         return sample
 
     def forward(self, batch: Sequence[str]) -> NDArray[np.float32]:
+        return self._pooled(batch).cpu().numpy()
+
+    def _pooled(self, batch: Sequence[str]) -> torch.Tensor:
         tokens = self.tokenizer(
             list(batch), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
         ).to(self.device)
-        with torch.inference_mode():
+        with torch.no_grad():
             states = self.model(**tokens).last_hidden_state.float()
             if self.pooling == "cls":
-                return states[:, 0].cpu().numpy()
+                return states[:, 0]
             present = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
-            return ((states * present).sum(1) / present.sum(1).clamp(min=1)).cpu().numpy()
+            return (states * present).sum(1) / present.sum(1).clamp(min=1)
 
 
 def _load(model: str) -> tuple[Any, Any]:

@@ -2,7 +2,7 @@
 
 A sample has logits f = Θx̃, ``(O,)``, and a target y. Its loss ℓ(f, y), in nats, enters leave-one-out through its value,
 its residual r = ∂ℓ/∂f and its curvature F = ∂²ℓ/∂f² only. :class:`Objective` derives the last two by automatic
-differentiation, so a new loss is its ``encode``, ``outputs`` and ``values``, as in :mod:`lsi_engine.losses.standard`.
+differentiation, so a new loss is its ``encode``, ``outputs`` and ``values``, as in :mod:`lsi_engine.losses.gaussian`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Objective(ABC):
     """A per-sample loss ℓ(f, y) on O linear logits, convex in f; all tensors float64, all losses in nats.
 
     To add a loss, write ``encode``, ``outputs`` and ``values`` with torch operations; override the rest for speed.
-    ``n`` below is any number of samples.
+    ``n`` below is any number of samples; blocks of them may come from several threads at once.
 
     Attributes
     ----------
@@ -56,6 +56,10 @@ class Objective(ABC):
     def residual(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """r ``(n, O)``: ∂ℓ/∂f."""
         return vmap(grad(self._value))(logits, targets)
+
+    def value_and_residual(self, logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Σ ℓ and r ``(n, O)`` together, for losses in which the two share their work."""
+        return self.values(logits, targets).sum(), self.residual(logits, targets)
 
     def curvature(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """F ``(n, O, O)``: ∂²ℓ/∂f²."""

@@ -1,28 +1,96 @@
-"""The training objective of the linear softmax probe, stated once.
+"""The cross-entropy of one class of C, and the contrasts in which its curvature is stated.
 
-With X̃ = [x, 1] (``D' = D + 1`` columns, bias last), weights Θ of shape ``(C, D')`` and logits f = X̃ Θᵀ, the
-probe minimises, in **sum** form,
-
-    L(Θ) = Σ_n −log softmax(f_n)[y_n] + (N · wd / 2) ‖Θ‖²
-
-which is N times the paper's **mean** cross-entropy + (wd / 2) ‖Θ‖². The bias is decayed like every other weight, as
-in the paper's reference code (SGD's own weight decay). Gradients and Hessians below are of the sum form; the
-*gradient norm* that runs report is ‖∇L‖ / N, the mean form's.
-
-At the optimum the rows of Θ sum to zero over classes, and so does every residual p − e_y. All Hessians are
-therefore stated in the C − 1 **contrasts** Q (orthonormal, Qᵀ1 = 0): the same numbers, in (C − 1)² D'² instead of C²
-D'².
+Logits f ``(C,)`` and f + constant give the same probabilities. So at the optimum of a decayed probe its weights sum to
+zero over classes, as every residual p − e_y does, and all Hessians are stated in the C − 1 **contrasts** Q
+(orthonormal, Qᵀ1 = 0): the same numbers, in (C − 1)² D'² instead of C² D'².
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import scipy.linalg
 import torch
+from numpy.typing import ArrayLike
 
-from lsi_engine.numerics.design import PASS_ROWS, Design
-from lsi_engine.numerics.parallel import in_parallel
-from lsi_engine.numerics.products import product
+from lsi_engine.errors import InputError
+from lsi_engine.inputs import encode_labels
+from lsi_engine.losses.objective import Objective
+
+
+class Softmax(Objective):
+    """One class of C: ℓ = −log softmax(f)[y], r = p − e_y, F = diag(p) − ppᵀ.
+
+    Parameters
+    ----------
+    classes
+        Labels in the order of the logits. A class of which there is no sample is allowed.
+    """
+
+    name = "softmax"
+
+    def __init__(self, classes: Sequence[Hashable]) -> None:
+        self.classes = list(classes)
+
+    @classmethod
+    def for_targets(cls, targets: Any) -> Softmax:
+        """The classes that occur, sorted."""
+        return cls(encode_labels(targets, len(targets))[1])
+
+    def encode(self, targets: Any, samples: int) -> torch.Tensor:
+        codes, found = encode_labels(targets, samples)
+        place = {label: k for k, label in enumerate(self.classes)}
+        for code, label in enumerate(found):
+            if label not in place:
+                row = int(np.flatnonzero(codes == code)[0])
+                known = ", ".join(map(str, self.classes[:10])) + (", …" if len(self.classes) > 10 else "")
+                raise InputError(f"label of row {row} is {label!r}, which is none of the classes {known}")
+        return torch.as_tensor(np.array([place[label] for label in found])[codes])
+
+    def outputs(self, targets: torch.Tensor) -> int:
+        return len(self.classes)
+
+    def values(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return -torch.log_softmax(logits, dim=1).gather(1, targets[:, None])[:, 0]
+
+    def residual(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        p = torch.softmax(logits, dim=1)
+        return p.scatter_add(1, targets[:, None], p.new_full((len(p), 1), -1.0))
+
+    def value_and_residual(self, logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        log_p, y = torch.log_softmax(logits, dim=1), targets[:, None]
+        residual = log_p.exp()
+        residual.scatter_add_(1, y, residual.new_full(y.shape, -1.0))
+        return -log_p.gather(1, y).sum(), residual
+
+    def curvature(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        p = torch.softmax(logits, dim=1)
+        return torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+
+    def curvature_slope(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        p = torch.softmax(logits, dim=1)
+        return ((1 - 2 * p) * p)[:, :, None] * (torch.eye(p.shape[1], dtype=p.dtype, device=p.device) - p[:, None, :])
+
+    def prediction(self, logits: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(logits, dim=1)
+
+    def columns(self, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, ArrayLike]:
+        """Those of :class:`lsi_engine.ScoreTable`, by the same names and with the same meaning."""
+        p = self.prediction(logits)
+        given = p.gather(1, targets[:, None])[:, 0]
+        others = p.scatter(1, targets[:, None], 0.0)
+        predicted = p.argmax(dim=1)
+        labels = pd.Series(self.classes)[predicted.numpy()].reset_index(drop=True)
+        return {
+            "loo_probability": given.numpy(),
+            "loo_predicted_label": labels.to_numpy(),
+            "suggested_label": labels.convert_dtypes().mask((predicted == targets).numpy()).array,
+            "suspicion": others.sum(dim=1).clamp(max=1).numpy(),
+            "margin": (given - others.max(dim=1).values).numpy(),
+        }
 
 
 def contrasts(classes: int, *, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -30,84 +98,7 @@ def contrasts(classes: int, *, dtype: torch.dtype, device: torch.device) -> torc
     return torch.as_tensor(scipy.linalg.helmert(classes).T.copy(), dtype=dtype, device=device)
 
 
-class SoftmaxObjective:
-    """L, its gradient and its Hessian-vector products over one dataset, streamed over rows.
-
-    Parameters
-    ----------
-    design
-        X̃, ``(N, D')``.
-    targets
-        ``(N,)`` int64 class indices in ``0..C−1``.
-    classes
-        C.
-    weight_decay
-        wd of the mean form.
-    """
-
-    def __init__(self, design: Design, targets: torch.Tensor, classes: int, weight_decay: float) -> None:
-        self.design = design
-        self.targets = targets.to(design.device)
-        self.classes = classes
-        self.weight_decay = weight_decay
-
-    @property
-    def samples(self) -> int:
-        return self.design.rows
-
-    @property
-    def ridge(self) -> float:
-        """N · wd, the curvature of the penalty in the sum form."""
-        return self.samples * self.weight_decay
-
-    def value_and_gradient(self, theta: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """L and ∇L ``(C, D')`` at Θ ``(C, D')``, in float64."""
-
-        def part(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-            x = self.design.block(rows, torch.float64)
-            log_p = torch.log_softmax(product(x, theta.T), dim=1)
-            y = self.targets[rows, None]
-            residual = log_p.exp()
-            residual.scatter_add_(1, y, residual.new_full(y.shape, -1.0))
-            return log_p.gather(1, y).sum(), product(residual.T, x)
-
-        value = self.ridge / 2 * theta.square().sum()
-        gradient = self.ridge * theta
-        for log_likelihood, slope in in_parallel(part, self.design.row_blocks(PASS_ROWS), theta.device):
-            value -= log_likelihood
-            gradient += slope
-        return float(value), gradient
-
-    def probabilities(self, theta: torch.Tensor) -> torch.Tensor:
-        """softmax(X̃ Θᵀ) ``(N, C)`` float64."""
-        out = torch.empty(self.samples, self.classes, dtype=torch.float64, device=theta.device)
-
-        def part(rows: slice) -> None:
-            out[rows] = torch.softmax(product(self.design.block(rows, torch.float64), theta.T), dim=1)
-
-        for _ in in_parallel(part, self.design.row_blocks(PASS_ROWS), theta.device):
-            pass
-        return out
-
-    def hessian_product(self, probabilities: torch.Tensor, direction: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """∇²L · V for V ``(C, D')``, given the ``(N, C)`` probabilities at the point; products in ``dtype``."""
-        v = direction.to(dtype)
-
-        def part(rows: slice) -> torch.Tensor:
-            x = self.design.block(rows, dtype)
-            p = probabilities[rows].to(dtype)
-            g = p * product(x, v.T)
-            g -= p * g.sum(dim=1, keepdim=True)
-            return product(g.T, x).to(direction.dtype)
-
-        return sum(in_parallel(part, self.design.row_blocks(PASS_ROWS), direction.device), self.ridge * direction)
-
-
-def gradient_norm(objective: SoftmaxObjective, theta: torch.Tensor) -> float:
-    """‖∇L‖ / N: the norm of the mean form's gradient, the figure that runs store."""
-    return float(objective.value_and_gradient(theta)[1].norm()) / objective.samples
-
-
-def as_targets(codes: np.ndarray, device: torch.device | str) -> torch.Tensor:
-    """Class indices as the int64 tensor that the objective takes."""
-    return torch.as_tensor(np.ascontiguousarray(codes, dtype=np.int64), device=device)
+def class_covariance(probabilities: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+    """Qᵀ F_n Q ``(n, R, R)`` for class probabilities ``(n, C)`` and contrasts Q ``(C, R)``."""
+    mean = probabilities @ basis
+    return torch.einsum("nc,ca,cb->nab", probabilities, basis, basis) - mean[:, :, None] * mean[:, None, :]

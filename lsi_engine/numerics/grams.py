@@ -1,33 +1,26 @@
-"""The generalised Gauss–Newton matrix of a linear probe, and forms in it, as streamed matrix products.
+"""Weighted Gram matrices Σ_n W_n ⊗ x̃_n x̃_nᵀ, and forms in such matrices, as streamed matrix products.
 
-For a linear softmax probe the GGN *is* the Hessian of the summed cross-entropy: A = Σ_n J_nᵀ F_n J_n with
-F_n = diag(p_n) − p_n p_nᵀ. In the C − 1 contrasts (see :mod:`lsi_engine.losses.softmax`) it has
-R = C − 1 block rows of D' columns each; block (a, b) is X̃ᵀ diag(w_ab) X̃, so only a ≤ b is computed, and of each
-block, itself symmetric, only the panels on and above its diagonal.
+With W_n ``(R, R)`` symmetric the sum has R block rows of D' columns each; block (a, b) is X̃ᵀ diag(w_ab) X̃, so only
+a ≤ b is computed, and of each block, itself symmetric, only the panels on and above its diagonal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lsi_engine.numerics.design import Design
 from lsi_engine.numerics.parallel import in_parallel
 from lsi_engine.numerics.products import product
-from lsi_engine.progress import Progress, silent
 
 #: Columns a panel. Smaller panels skip more of the symmetric half, larger ones multiply faster.
 PANEL = 96
 #: Rows, and columns of several pairs' panels side by side, that are multiplied at once: large enough for full speed.
 GRAM_ROWS = 4096
 TILE_COLUMNS = 512
-
-
-def class_covariance(probabilities: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """Qᵀ F_n Q ``(n, R, R)`` for class probabilities ``(n, C)`` and contrasts Q ``(C, R)``."""
-    mean = probabilities @ basis
-    return torch.einsum("nc,ca,cb->nab", probabilities, basis, basis) - mean[:, :, None] * mean[:, None, :]
 
 
 def _pairs(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,39 +81,42 @@ class WeightedGram:
         return matrix.view(size * columns, size * columns)
 
 
-def ggn(
+def streamed_grams(
     design: Design,
-    probabilities: torch.Tensor,
-    basis: torch.Tensor,
+    weights: Callable[[slice | torch.Tensor, torch.Tensor], torch.Tensor],
+    shape: tuple[int, int],
     *,
     dtype: torch.dtype,
-    rows: torch.Tensor | None = None,
-    progress: Progress = silent,
-    stage: str = "hessian",
-) -> torch.Tensor:
-    """A of the softmax probe in the contrasts, ``(R·D', R·D')`` float64, without any prior.
+    index: NDArray[np.int64] | None = None,
+    rows: int = GRAM_ROWS,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[torch.Tensor]:
+    """Σ_n W_nb ⊗ x̃_n x̃_nᵀ, ``(R·D', R·D')`` float64, for each b.
 
     Parameters
     ----------
-    probabilities
-        ``(N, C)`` at the point where the curvature is taken.
+    weights
+        From rows of the design, and their X̃ ``(n, D')`` in ``dtype``, to W ``(n, B, R, R)``, symmetric.
+    shape
+        (B, R).
     dtype
         Of the products inside a block of rows.
+    index
+        Rows to sum over; all when ``None``.
     rows
-        Row indices to sum over; all rows when ``None``.
+        Rows of a block.
+    report
+        Is told how many rows are done.
     """
-    gram = WeightedGram(basis.shape[1], design.columns, dtype=dtype, device=basis.device)
-    total = design.rows if rows is None else len(rows)
-    for start in range(0, total, GRAM_ROWS):
-        stop = min(start + GRAM_ROWS, total)
-        if rows is None:
-            x, p = design.block(slice(start, stop), dtype), probabilities[start:stop]
-        else:
-            picked = rows[start:stop]
-            x, p = design.rows_at(picked.cpu().numpy(), dtype), probabilities[picked]
-        gram.add(x, class_covariance(p.to(torch.float64), basis))
-        progress(stage, stop, total)
-    return gram.matrix()
+    count, size = shape
+    grams = [WeightedGram(size, design.columns, dtype=dtype, device=design.device) for _ in range(count)]
+    for part, chosen in design.selected(index, rows):
+        x = design.block(chosen, dtype)
+        weight = weights(chosen, x)
+        for b, gram in enumerate(grams):
+            gram.add(x, weight[:, b])
+        report(part.stop)
+    return [gram.matrix() for gram in grams]
 
 
 class QuadraticForms:
@@ -163,12 +159,3 @@ def _folded(blocks: torch.Tensor, panel: slice) -> torch.Tensor:
     below = blocks[:, tail, panel] + blocks[:, panel, tail].transpose(1, 2)
     stacked = torch.cat([blocks[:, panel, panel], below], dim=1)  # (pairs, columns − start, width)
     return stacked.permute(1, 0, 2).flatten(1)
-
-
-def ggn_diagonal(design: Design, probabilities: torch.Tensor) -> torch.Tensor:
-    """Diagonal of Σ_n J_nᵀ F_n J_n in the C classes (not the contrasts): ``(C, D')`` float64."""
-    out = torch.zeros(probabilities.shape[1], design.columns, dtype=torch.float64, device=design.device)
-    for rows in design.row_blocks(8192):
-        p = probabilities[rows]
-        out += (p * (1 - p)).T @ design.block(rows, torch.float64).square()
-    return out

@@ -52,7 +52,7 @@ class Comparison:
         """
         columns = {}
         for name, frame in self.frames.items():
-            for column in registry.ranking(frame):
+            for column in registry.comparing(frame):
                 values = frame[column.name].to_numpy(dtype=np.float64)
                 if np.isfinite(values).all() and np.ptp(values) > 0:
                     columns[name, column.name] = values

@@ -110,7 +110,9 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
 
     started = time.perf_counter()
     extraction = _Extraction(report)
-    features, samples, extractor_key = sources.features(samples, config.extractor, store.cache, extraction)
+    features, samples, extractor_key = sources.features(
+        samples, config.extractor, store.cache, extraction, device=config.device
+    )
     seconds["features"] = round(time.perf_counter() - started, 3)
     # After the unusable samples went, so that a rate is a share of what is really scored.
     samples = corruption.apply(samples, config.corruption, "labels")

@@ -21,13 +21,18 @@ from lsi_engine.samples import SampleSet, open_source
 KEPT_BYTES = 2**20
 
 
-def extractor(settings: dict[str, Any], samples: SampleSet, cache: Path, progress: Progress = silent) -> Extractor:
+def extractor(
+    settings: dict[str, Any], samples: SampleSet, cache: Path, progress: Progress = silent, *, device: str | None = None
+) -> Extractor:
     """The feature extractor that ``settings`` (``RunConfig.extractor``) describes, for these ``samples``.
+
+    Networks run on ``device`` (``RunConfig.device``), the CPU when ``None``.
 
     Raises ``InputError`` for an unknown kind, or one that cannot read samples of this modality.
     """
     settings = dict(settings)
     kind = settings.pop("kind", None)
+    network = {"device": device or "cpu", **settings}
     known = {"pixels": "image", "torchvision": "image", "tfidf": "text", "transformer": "text"}
     if kind not in known:
         raise InputError(f"there is no extractor {kind!r}; known: {', '.join(known)}")
@@ -40,7 +45,7 @@ def extractor(settings: dict[str, Any], samples: SampleSet, cache: Path, progres
     if kind == "torchvision":
         from lsi_engine.features.torchvision_backbone import TorchvisionBackbone
 
-        return TorchvisionBackbone(**settings)
+        return TorchvisionBackbone(**network)
     if kind == "tfidf":
         from lsi_engine.features.tfidf import TfidfExtractor
 
@@ -48,11 +53,16 @@ def extractor(settings: dict[str, Any], samples: SampleSet, cache: Path, progres
         return TfidfExtractor(texts, contents, cache, **settings, progress=progress)
     from lsi_engine.features.transformer_text import TransformerText
 
-    return TransformerText(**settings)
+    return TransformerText(**network)
 
 
 def features(
-    samples: SampleSet, settings: dict[str, Any] | None, cache: Path, progress: Progress = silent
+    samples: SampleSet,
+    settings: dict[str, Any] | None,
+    cache: Path,
+    progress: Progress = silent,
+    *,
+    device: str | None = None,
 ) -> tuple[NDArray, SampleSet, str | None]:
     """Features ``(N, D)``, the samples they belong to (unreadable ones moved to ``skipped``), and the extractor's key.
 
@@ -61,8 +71,8 @@ def features(
     if samples.modality == "pairs":
         if settings is None or set(settings) != {"kind", "image", "text"}:
             raise InputError(f"{samples.name} holds pairs: name an image backbone and a text encoder")
-        image = extractor(settings["image"], pair_runs.image_side(samples), cache, progress)
-        text = extractor(settings["text"], pair_runs.text_side(samples), cache, progress)
+        image = extractor(settings["image"], pair_runs.image_side(samples), cache, progress, device=device)
+        text = extractor(settings["text"], pair_runs.text_side(samples), cache, progress, device=device)
         return pair_runs.features(samples, image, text, cache, progress)
     if settings is None:
         if samples.features is None:
@@ -70,7 +80,7 @@ def features(
         return samples.features, samples, None
     from lsi_engine.features.extract import extract
 
-    chosen = extractor(settings, samples, cache, progress)
+    chosen = extractor(settings, samples, cache, progress, device=device)
     matrix, failed, kept = extract(samples, chosen, cache, progress=progress)
     return matrix, samples.keep(kept, failed), chosen.key
 

@@ -92,7 +92,7 @@ def extractor_of(run: Run, cache: Path) -> Extractor:
     if run.modality != "text" or run.config.extractor is None:
         raise InputError(f"run {run.name!r} holds no texts")
     samples = SampleSet(run.name, "text", run.samples(), run.config.source)
-    extractor = sources.extractor(run.config.extractor, samples, cache)
+    extractor = sources.extractor(run.config.extractor, samples, cache, device=run.config.device)
     if extractor.key != run.provenance["extractor_key"]:
         raise InputError(f"the encoder of run {run.name!r} has changed since it was scored: score it again")
     return extractor

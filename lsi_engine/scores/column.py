@@ -56,7 +56,9 @@ class Column:
     log
         Whether an axis of it is logarithmic.
     ranks
-        Whether samples are sorted and runs compared by it. Another column may say the same the other way round.
+        Whether samples are sorted by it. Another column may say the same the other way round.
+    compares
+        Whether runs are compared by it, where it ranks.
     filters
         Whether a view can be narrowed to a range of it.
     """
@@ -72,6 +74,7 @@ class Column:
     top: float = math.inf
     log: bool = False
     ranks: bool = True
+    compares: bool = True
     filters: bool = False
 
     @property

@@ -22,7 +22,7 @@ from lsi_engine.scores.lsi.retrain import CPU_MODELS, GPU_MODELS
 from lsi_engine.scores.lsi.trajectory import EXACT_EPOCHS, planned
 from lsi_engine.scores.structure import choose_for
 from lsi_engine.settings import Hessian, Method
-from lsi_engine.training.newton import PRECONDITIONER_COLUMNS, PRECONDITIONER_ROWS, PRECONDITIONER_SHARE
+from lsi_engine.training.conjugate_gradients import PRECONDITIONER_COLUMNS, PRECONDITIONER_ROWS, PRECONDITIONER_SHARE
 
 #: What a fit takes on the data tried so far: Newton steps, products with the Hessian, preconditioners from a sample.
 NEWTON_STEPS, HESSIAN_PRODUCTS, PRECONDITIONERS = 8, 30, 1

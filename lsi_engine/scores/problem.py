@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, one_of
 from lsi_engine.inputs import check_features, encode_labels
-from lsi_engine.losses.softmax import SoftmaxObjective, as_targets
 from lsi_engine.numerics.design import Design, FeatureScaling
 from lsi_engine.settings import Scaling
+from lsi_engine.training.softmax_objective import SoftmaxObjective, as_targets
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Problem:
     notes: tuple[str, ...]
 
     @classmethod
-    def state(
+    def from_data(
         cls,
         features: ArrayLike | torch.Tensor,
         labels: ArrayLike | torch.Tensor,

@@ -48,8 +48,13 @@ def column(name: str) -> Column:
 
 
 def ranking(frame: pd.DataFrame) -> list[Column]:
-    """The columns of a run's scores that samples are sorted and runs compared by, in the registry's order."""
+    """The columns of a run's scores that samples are sorted by, in the registry's order."""
     return [each for each in columns().values() if each.ranks and each.name in frame]
+
+
+def comparing(frame: pd.DataFrame) -> list[Column]:
+    """The columns of a run's scores that it is compared with others by, in the registry's order."""
+    return [each for each in ranking(frame) if each.compares]
 
 
 def filtering(frame: pd.DataFrame) -> list[Column]:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsi_engine.errors import LsiWarning
 from lsi_engine.progress import Progress, silent
-from lsi_engine.scores.lsi.closed_form import DOUBLE_PRECISION_WORK, leave_one_out
-from lsi_engine.scores.lsi.kronecker_shift import leave_one_out_kronecker
 from lsi_engine.scores.lsi.retrain import Shards
 from lsi_engine.scores.lsi.trained import (
-    TrainedScores,
     check_initial_weights,
     check_samples,
     stopped_short,
     trained_scores,
 )
 from lsi_engine.scores.problem import Problem
-from lsi_engine.scores.structure import choose
 from lsi_engine.scores.table import ScoreTable
+from lsi_engine.scores.tabulate import Stages, closed_form_table, trained_table
 from lsi_engine.settings import Hessian, LooPrior, Method, Precision, Scaling, ScoreSettings, Structure
 from lsi_engine.training.descent import SgdSettings
-from lsi_engine.training.newton import fit_linear_probe
 
 #: LSI is a divergence: below −this, relative to the largest, a negative value is a fault and not rounding.
 NEGATIVE_TOLERANCE = 1e-6
@@ -158,8 +152,8 @@ def score(
     )
     settings.check()
     descent = SgdSettings(learning_rate, momentum, epochs, weight_decay)
-    clock = _Stages()
-    problem = Problem.state(
+    clock = Stages()
+    problem = Problem.from_data(
         features,
         labels,
         weight_decay=weight_decay,
@@ -185,9 +179,7 @@ def score(
     }
     if method == "closed_form":
         start = check_initial_weights(initial_weights, (objective.design.dimension, objective.classes))
-        table, found = _closed_form(
-            problem, hessian, loo_prior, precision, tolerance, start, index, info, clock, progress
-        )
+        table, found = closed_form_table(problem, settings, start, index, info, clock, progress)
         notes = [*problem.notes, *found]
         if descent != SgdSettings(weight_decay=weight_decay):
             notes += stopped_short(problem, descent, settings.seed_list[0], table.info, progress)
@@ -207,7 +199,7 @@ def score(
             progress=progress,
         )
         clock.done("scores")
-        table = _trained_table(problem, trained, index, info)
+        table = trained_table(problem, trained, index, info)
         notes = [*problem.notes, *trained.notes]
     table.info["seconds"] = clock.seconds
     lowest, highest = float(table.lsi.min()), float(table.lsi.max())
@@ -219,103 +211,6 @@ def score(
         warnings.warn(note, LsiWarning, stacklevel=2)
     table.info["warnings"] = notes
     return table
-
-
-def _closed_form(
-    problem: Problem,
-    hessian: Hessian,
-    loo_prior: LooPrior,
-    precision: str,
-    tolerance: float,
-    start: list[torch.Tensor] | None,
-    index: NDArray[np.int64],
-    info: dict[str, Any],
-    clock: _Stages,
-    progress: Progress,
-) -> tuple[ScoreTable, tuple[str, ...]]:
-    objective = problem.objective
-    choice = choose(problem, hessian)
-    reduced = (objective.classes - 1) * objective.design.columns
-    single_precision = choice.exact_shift and (
-        precision == "float32"
-        or (precision == "auto" and objective.samples * float(reduced) ** 2 > DOUBLE_PRECISION_WORK)
-    )
-    probe = fit_linear_probe(objective, tolerance=tolerance, start=start[0] if start else None, progress=progress)
-    clock.done("fit")
-    if choice.exact_shift:
-        left_out = leave_one_out(
-            objective,
-            probe,
-            hessian=choice.hessian,
-            prior_precision=problem.prior_precision,
-            loo_prior=loo_prior,
-            dtype=torch.float32 if single_precision else torch.float64,
-            progress=progress,
-        )
-    else:
-        left_out = leave_one_out_kronecker(
-            objective, probe, prior_precision=problem.prior_precision, loo_prior=loo_prior, progress=progress
-        )
-    clock.done("scores")
-    table = ScoreTable(
-        lsi_mean_shift=left_out.mean_shift.cpu().numpy()[index],
-        lsi_covariance=left_out.covariance.cpu().numpy()[index],
-        probabilities=left_out.probabilities.cpu().numpy()[index],
-        codes=problem.codes[index],
-        classes=problem.classes,
-        leverage=left_out.leverage.cpu().numpy()[index],
-        weight=probe.weight.cpu().numpy(),
-        bias=probe.bias.cpu().numpy(),
-        scaling=problem.scaling,
-        index=index,
-        info=info
-        | {
-            "hessian": choice.hessian,
-            "hessian_reason": choice.reason,
-            "shift": "full" if choice.exact_shift else "kron",
-            "precision": "float32" if single_precision else "float64",
-            "gradient_norm": probe.gradient_norm,
-            "newton_steps": probe.newton_steps,
-            "hessian_products": probe.hessian_products,
-            "preconditioner_rows": probe.preconditioner_rows,
-            "loss": probe.loss,
-        },
-    )
-    return table, left_out.notes
-
-
-def _trained_table(
-    problem: Problem, trained: TrainedScores, index: NDArray[np.int64], info: dict[str, Any]
-) -> ScoreTable:
-    last = trained.layers[-1]
-    return ScoreTable(
-        lsi_mean_shift=trained.scores.mean_shift[:, -1].mean(axis=0),
-        lsi_covariance=trained.scores.covariance[:, -1].mean(axis=0),
-        probabilities=trained.probabilities,
-        codes=problem.codes[index],
-        classes=problem.classes,
-        leverage=np.full(len(index), np.nan),
-        weight=last[:, :-1],
-        bias=last[:, -1],
-        scaling=problem.scaling,
-        index=index,
-        info=info | trained.facts,
-        seed_scores=trained.scores,
-        layers=trained.layers if len(trained.layers) > 1 else [],
-    )
-
-
-class _Stages:
-    """Wall-clock seconds of each stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def done(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = round(now - self._last, 3)
-        self._last = now
 
 
 def describe(info: dict[str, Any]) -> str:

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.inputs import encode_labels
-from lsi_engine.losses.softmax import SoftmaxObjective, as_targets
 from lsi_engine.numerics.design import Design
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.score import score
 from lsi_engine.settings import Hessian
 from lsi_engine.studies.subset_choice import RULES, SHARES, THIRDS, drawn, kept, parts, thirds
 from lsi_engine.training.newton import fit_linear_probe
+from lsi_engine.training.softmax_objective import SoftmaxObjective, as_targets
 
 #: Of the fits on subsets: a gradient of a 100,000th of one sample's moves the weights by less than a thousandth.
 TOLERANCE = 1e-5

@@ -1,41 +1,38 @@
-"""The training problem of a linear probe under any :class:`~lsi_engine.losses.objective.Objective`, and its optimum.
+"""The training problem of a linear probe under any :class:`~lsi_engine.losses.objective.Objective`.
 
-    L(Θ) = Σ_n ℓ(Θx̃_n, y_n) + (N · wd / 2) ‖Θ‖²,
+With X̃ = [x, 1] (``D' = D + 1`` columns, bias last), weights Θ of shape ``(O, D')`` and logits f = X̃ Θᵀ, the probe
+minimises, in **sum** form,
 
-N times the mean loss + (wd / 2) ‖Θ‖², as in :mod:`lsi_engine.losses.softmax`. The Hessian splits into independent
-**blocks** of R outputs each: one block of all outputs (R = O), or O blocks of one (R = 1) where the loss has no mixed
-second derivative. Weights ``(O, D')`` are read as ``(B, R·D')`` with B = O / R.
+    L(Θ) = Σ_n ℓ(f_n, y_n) + (N · wd / 2) ‖Θ‖²,
+
+which is N times the paper's **mean** loss + (wd / 2) ‖Θ‖². The bias is decayed like every other weight, as in the
+paper's reference code (SGD's own weight decay). Gradients and Hessians below are of the sum form; the *gradient norm*
+that runs report is ‖∇L‖ / N, the mean form's.
+
+The Hessian splits into independent **blocks** of R outputs each: one block of all outputs (R = O), or O blocks of one
+(R = 1) where the loss has no mixed second derivative. Weights ``(O, D')`` are read as ``(B, R·D')`` with B = O / R.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
-from lsi_engine.errors import InputError, NotConverged
+from lsi_engine.errors import InputError
 from lsi_engine.losses.objective import Objective
-from lsi_engine.numerics.design import BLOCK_ROWS, Design
-from lsi_engine.numerics.grams import WeightedGram
-from lsi_engine.numerics.products import inverse
+from lsi_engine.losses.registry import resolve
+from lsi_engine.numerics.design import BLOCK_ROWS, PASS_ROWS, Design
+from lsi_engine.numerics.grams import streamed_grams
+from lsi_engine.numerics.memory import require_memory
+from lsi_engine.numerics.parallel import in_parallel
+from lsi_engine.numerics.products import inverse, product
 from lsi_engine.progress import Progress, silent
 
 #: Elements of a block's largest temporary.
 BLOCK_ELEMENTS = 1 << 24
-MAXIMUM_NEWTON_STEPS = 100
-#: A stalled fit counts as converged below this gradient norm, relative to a sample's own gradient.
-ROUNDING = 1e-10
-
-
-@dataclass(frozen=True)
-class FittedObjective:
-    """``theta (O, D')`` float64, ``gradient_norm`` ‖∇L‖ / N there, ``loss`` L / N, and the Newton steps taken."""
-
-    theta: torch.Tensor
-    gradient_norm: float
-    loss: float
-    newton_steps: int
 
 
 class LinearObjective:
@@ -70,27 +67,35 @@ class LinearObjective:
         """N · wd."""
         return self.samples * self.weight_decay
 
-    def row_blocks(self) -> Iterator[slice]:
+    @property
+    def block_rows(self) -> int:
         """Rows few enough that no temporary exceeds ``BLOCK_ELEMENTS``."""
         widest = max(self.outputs**2, self.distinct * self.size**2 * self.design.columns)
-        return self.design.row_blocks(max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // widest)))
+        return max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // widest))
+
+    def row_blocks(self) -> Iterator[slice]:
+        return self.design.row_blocks(self.block_rows)
 
     def value_and_gradient(self, theta: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """L and ∇L ``(O, D')``."""
-        value = theta.new_zeros(())
-        gradient = self.ridge * theta
-        for rows in self.row_blocks():
-            x, y = self.design.block(rows, torch.float64), self.targets[rows]
-            logits = x @ theta.T
-            value += self.objective.values(logits, y).sum()
-            gradient += self.objective.residual(logits, y).T @ x
-        return float(value + self.ridge / 2 * theta.square().sum()), gradient
+        """L and ∇L ``(O, D')`` at Θ ``(O, D')``, in float64."""
 
-    def block_curvature(self, logits: torch.Tensor, rows: slice) -> torch.Tensor:
+        def part(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            x = self.design.block(rows, torch.float64)
+            value, residual = self.objective.value_and_residual(product(x, theta.T), self.targets[rows])
+            return value, product(residual.T, x)
+
+        value = self.ridge / 2 * theta.square().sum()
+        gradient = self.ridge * theta
+        for loss, slope in in_parallel(part, self.design.row_blocks(PASS_ROWS), theta.device):
+            value += loss
+            gradient += slope
+        return float(value), gradient
+
+    def block_curvature(self, logits: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
         """F ``(n, B, R, R)`` of the blocks."""
         return self._by_block(self.objective.curvature(logits, self.targets[rows]))
 
-    def block_slope(self, logits: torch.Tensor, rows: slice) -> torch.Tensor:
+    def block_slope(self, logits: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
         """∂F_oo/∂f_k ``(n, B, R, R)`` of the blocks."""
         return self._by_block(self.objective.curvature_slope(logits, self.targets[rows]))
 
@@ -99,15 +104,19 @@ class LinearObjective:
 
     def hessian(self, theta: torch.Tensor, *, progress: Progress = silent) -> torch.Tensor:
         """Σ_n JᵀFJ without the penalty, ``(distinct, R·D', R·D')``: the blocks that differ."""
-        columns, size = self.design.columns, self.size
-        grams = [WeightedGram(size, columns, dtype=torch.float64, device=theta.device) for _ in range(self.distinct)]
-        for rows in self.row_blocks():
-            x = self.design.block(rows, torch.float64)
-            curvature = self.block_curvature(x @ theta.T, rows)
-            for k, gram in enumerate(grams):
-                gram.add(x, curvature[:, k])
-            progress("hessian", rows.stop, self.samples)
-        return torch.stack([gram.matrix() for gram in grams])
+
+        def weights(rows: slice | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return self.block_curvature(x @ theta.T, rows)
+
+        grams = streamed_grams(
+            self.design,
+            weights,
+            (self.distinct, self.size),
+            dtype=torch.float64,
+            rows=self.block_rows,
+            report=lambda done: progress("hessian", done, self.samples),
+        )
+        return torch.stack(grams)
 
     def block_inverses(self, blocks: torch.Tensor, added: float, what: str) -> torch.Tensor:
         """(blocks + added · I)⁻¹. Raises ``InputError`` where that is not positive definite."""
@@ -118,61 +127,21 @@ class LinearObjective:
             inverses[k] = inverse(shifted, lambda: what)
         return inverses
 
-    def fit(
-        self, *, tolerance: float = 1e-12, start: torch.Tensor | None = None, progress: Progress = silent
-    ) -> FittedObjective:
-        """Newton's method with halved steps, until ‖∇L‖ / N ≤ ``tolerance`` · (1 + rms row norm of X̃).
 
-        Raises
-        ------
-        NotConverged
-            When no step lowers the loss any further and the gradient is still above the tolerance.
-        InputError
-            When the loss is not convex.
-        """
-        design = self.design
-        shape = (self.outputs, design.columns)
-        theta = torch.zeros(shape, dtype=torch.float64, device=design.device) if start is None else start.clone()
-        unit = 1 + self._rms_row_norm()
-        value, gradient = self.value_and_gradient(theta)
-        for steps in range(MAXIMUM_NEWTON_STEPS):
-            norm = float(gradient.norm()) / self.samples
-            if norm <= tolerance * unit:
-                return FittedObjective(theta, norm, value / self.samples, steps)
-            progress("fit", steps, MAXIMUM_NEWTON_STEPS)
-            inverses = self.block_inverses(self.hessian(theta, progress=progress), self.ridge, "the fit's Hessian")
-            step = -(inverses @ gradient.view(self.blocks, -1, 1)).view(shape)
-            moved = self._line_search(theta, value, gradient, step)
-            if moved is None:
-                # Where double precision itself ends, a tighter tolerance cannot be met and need not be.
-                if norm <= ROUNDING * unit:
-                    return FittedObjective(theta, norm, value / self.samples, steps)
-                break
-            theta, value, gradient = moved
-        norm = float(gradient.norm()) / self.samples
-        raise NotConverged(
-            f"the {self.objective.name} probe's fit stopped at gradient norm {norm:.2e}, above {tolerance * unit:.2e}: "
-            "standardise the features (feature_scaling='standardize') or raise weight_decay"
-        )
-
-    def _line_search(
-        self, theta: torch.Tensor, value: float, gradient: torch.Tensor, step: torch.Tensor
-    ) -> tuple[torch.Tensor, float, torch.Tensor] | None:
-        slope = float((gradient * step).sum())
-        for halvings in range(40):
-            length = 0.5**halvings
-            candidate = theta + length * step
-            new_value, new_gradient = self.value_and_gradient(candidate)
-            lower = new_value <= value + 1e-4 * length * slope
-            # Near the optimum the loss stops resolving progress before the gradient does.
-            flat = new_value <= value + 1e-13 * abs(value) and float(new_gradient.norm()) < float(gradient.norm())
-            if (lower and new_value < value) or flat:
-                return candidate, new_value, new_gradient
-        return None
-
-    def _rms_row_norm(self) -> float:
-        squares = sum(float(self.design.block(rows, torch.float64).square().sum()) for rows in self.row_blocks())
-        return (squares / self.samples) ** 0.5
+def linear_objective(design: Design, targets: Any, objective: str | Objective, weight_decay: float) -> LinearObjective:
+    """The problem of a caller's targets. Raises ``InputError`` for what is wrong, or a Hessian that cannot fit."""
+    if not (np.isfinite(weight_decay) and weight_decay > 0):
+        raise InputError(f"weight_decay is {weight_decay}; the optimum needs a positive, finite one (paper: 0.01)")
+    loss = resolve(objective, targets)
+    problem = LinearObjective(design, loss, loss.encode(targets, design.rows), weight_decay)
+    unknowns = problem.size * design.columns
+    require_memory(
+        8.0 * problem.distinct * unknowns**2 * 5,
+        design.device,
+        f"the Hessian has {problem.distinct:,} blocks of {unknowns:,} × {unknowns:,}",
+        "Reduce the features' dimension (for example by PCA) or score fewer outputs at a time",
+    )
+    return problem
 
 
 def curvature_root(curvature: torch.Tensor, first_row: int, name: str) -> torch.Tensor:

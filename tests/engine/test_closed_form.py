@@ -184,3 +184,19 @@ def test_a_small_excess_of_the_prior_needs_no_second_inverse(monkeypatch):
     assert not np.array_equal(quick.lsi_covariance, exact.lsi_covariance)
     np.testing.assert_allclose(quick.lsi_covariance, exact.lsi_covariance, rtol=2e-5)
     np.testing.assert_array_equal(quick.lsi_mean_shift, exact.lsi_mean_shift)
+
+
+@pytest.mark.parametrize("hessian", ["diag", "kron", "full"])
+def test_only_the_rows_asked_for_are_left_out(hessian):
+    problem, seen = blobs(3, 60, 4, 3), []
+    whole = score(problem.features, problem.labels, hessian=hessian)
+    some = score(
+        problem.features,
+        problem.labels,
+        hessian=hessian,
+        samples=[31, 4],
+        progress=lambda *report: seen.append(report),
+    )
+    assert [report for report in seen if report[0] == "scores"] == [("scores", 2, 2)]
+    for column in ("lsi_mean_shift", "lsi_covariance", "probabilities", "leverage"):
+        np.testing.assert_allclose(getattr(some, column), getattr(whole, column)[[31, 4]], rtol=1e-9)

@@ -11,7 +11,7 @@ from torch import nn
 from torch_reference import flat, precision, train
 
 from lsi_engine import Cancelled, Gaussian, InputError, NotConverged, network_ggn, retrain_network
-from lsi_engine.numerics.gaussian import gaussian_kl
+from lsi_engine.numerics.divergence import gaussian_kl
 from lsi_engine.training.descent import SgdSettings
 
 SETTINGS = {"learning_rate": 0.1, "momentum": 0.9, "epochs": 25, "weight_decay": 0.02}

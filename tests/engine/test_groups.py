@@ -76,7 +76,7 @@ def test_a_group_of_one_is_a_sample_left_out(
     table = score_groups(features, labels, group, **options)
     np.testing.assert_allclose(table.lsi_mean_shift[:58], single.lsi_mean_shift[:58], rtol=1e-9)
     np.testing.assert_allclose(table.probabilities[:58], single.probabilities[:58], rtol=1e-9)
-    problem = Problem.state(features, labels, weight_decay=0.01, prior_precision=prior, feature_scaling="none")
+    problem = Problem.from_data(features, labels, weight_decay=0.01, prior_precision=prior, feature_scaling="none")
     probe = fit_linear_probe(problem.objective)
     shared = Posteriors(problem.objective, probe, hessian, problem.prior_precision, loo_prior, silent)
     for kind in (SmallGroup, LargeGroup):
@@ -132,7 +132,7 @@ def test_refined_groups_are_refits_to_the_last_digits(loo_prior: str, size: int)
 def test_the_two_ways_of_leaving_a_group_out_agree() -> None:
     features, labels = blobs(200, 5, 4)
     for prior in ("weight_decay", 3.0):
-        problem = Problem.state(
+        problem = Problem.from_data(
             features, labels, weight_decay=0.02, prior_precision=prior, feature_scaling="standardize"
         )
         probe = fit_linear_probe(problem.objective)

@@ -88,7 +88,7 @@ def test_kronecker_shift_equals_a_newton_step_with_the_dense_kronecker_hessian(s
     everything = lift.T @ fast_curvature(theta, problem.design) @ lift
     approximated = eigenbasis @ np.diag(np.diag(eigenbasis.T @ everything @ eigenbasis)) @ eigenbasis.T
     mean_shift, covariance = _dense_parts(problem, theta, approximated, eigenbasis, q, wd, 1.5)
-    stated = Problem.state(
+    stated = Problem.from_data(
         problem.features, problem.labels, weight_decay=wd, prior_precision=1.5, feature_scaling="none"
     )
     fitted = fit_linear_probe(stated.objective, tolerance=1e-12)
@@ -105,7 +105,7 @@ def test_kronecker_shift_equals_a_newton_step_with_the_dense_kronecker_hessian(s
 
 def test_a_fixed_prior_leaves_the_penalty_alone():
     problem = blobs(3, 70, 5, 3)
-    stated = Problem.state(
+    stated = Problem.from_data(
         problem.features, problem.labels, weight_decay=0.05, prior_precision=2.0, feature_scaling="none"
     )
     fitted = fit_linear_probe(stated.objective)
@@ -178,10 +178,10 @@ def test_auto_turns_to_kronecker_where_full_does_not_fit_and_full_is_refused_wit
 
 
 def test_many_classes_are_fitted_with_the_kronecker_preconditioner(monkeypatch):
-    from lsi_engine.training import newton as linear
+    from lsi_engine.training import conjugate_gradients as linear
 
     problem = blobs(4, 400, 10, 12, spread=0.6)
-    stated = Problem.state(
+    stated = Problem.from_data(
         problem.features, problem.labels, weight_decay=1e-3, prior_precision=1.0, feature_scaling="none"
     )
     expected = fit_linear_probe(stated.objective)
@@ -189,3 +189,22 @@ def test_many_classes_are_fitted_with_the_kronecker_preconditioner(monkeypatch):
     monkeypatch.setattr(linear, "PATIENCE", 2)
     found = fit_linear_probe(stated.objective)
     torch.testing.assert_close(found.theta, expected.theta, rtol=1e-6, atol=1e-8)
+
+
+def test_only_the_rows_asked_for_are_left_out_of_the_kronecker_shift():
+    problem, seen = blobs(3, 60, 4, 3), []
+    stated = Problem.from_data(
+        problem.features, problem.labels, weight_decay=0.01, prior_precision=1.0, feature_scaling="none"
+    )
+    fitted = fit_linear_probe(stated.objective)
+    whole = leave_one_out_kronecker(stated.objective, fitted, prior_precision=1.0)
+    some = leave_one_out_kronecker(
+        stated.objective,
+        fitted,
+        prior_precision=1.0,
+        index=np.array([31, 4]),
+        progress=lambda *report: seen.append(report),
+    )
+    assert seen[-1] == ("scores", 2, 2)
+    for part in ("mean_shift", "covariance", "leverage", "probabilities"):
+        torch.testing.assert_close(getattr(some, part), getattr(whole, part)[[31, 4]], rtol=1e-9, atol=0.0)

@@ -10,12 +10,13 @@ from dense_reference import blobs, curvature, fast_curvature, kl, optimum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lsi_engine.curvature.gauss_newton import ggn, ggn_diagonal
 from lsi_engine.errors import InputError
 from lsi_engine.features import torchvision_guard
 from lsi_engine.losses.softmax import contrasts
-from lsi_engine.numerics import grams as engine
+from lsi_engine.numerics import grams
 from lsi_engine.numerics.design import Design, FeatureScaling
-from lsi_engine.numerics.gaussian import gaussian_kl, x_minus_log1p
+from lsi_engine.numerics.divergence import gaussian_kl, x_minus_log1p
 from lsi_engine.numerics.products import inverse
 
 
@@ -37,7 +38,7 @@ def _random_case(samples: int, dimension: int, classes: int, dtype=np.float64):
 def test_ggn_equals_the_dense_sum_for_any_number_of_columns(dimension, classes):
     """Columns D + 1 below, at and above the panel width (96), and no multiple of it; two blocks of rows."""
     features, theta, design, probabilities = _random_case(70, dimension, classes)
-    matrix = engine.ggn(design, probabilities, _basis(classes), dtype=torch.float64).numpy()
+    matrix = ggn(design, probabilities, _basis(classes), dtype=torch.float64).numpy()
     dense = fast_curvature(theta, np.hstack([features, np.ones((70, 1))]))
     lift = np.kron(_basis(classes).numpy(), np.eye(dimension + 1))
     np.testing.assert_allclose(matrix, lift.T @ dense @ lift, atol=1e-10)
@@ -47,20 +48,20 @@ def test_ggn_equals_the_dense_sum_for_any_number_of_columns(dimension, classes):
 
 
 def test_ggn_sums_over_blocks_and_over_chosen_rows():
-    features, theta, design, probabilities = _random_case(engine.GRAM_ROWS + 37, 6, 3)
+    features, theta, design, probabilities = _random_case(grams.GRAM_ROWS + 37, 6, 3)
     lift = np.kron(_basis(3).numpy(), np.eye(7))
     x = np.hstack([features, np.ones((len(features), 1))])
-    whole = engine.ggn(design, probabilities, _basis(3), dtype=torch.float64).numpy()
+    whole = ggn(design, probabilities, _basis(3), dtype=torch.float64).numpy()
     np.testing.assert_allclose(lift @ whole @ lift.T, fast_curvature(theta, x), rtol=1e-9, atol=1e-8)
     picked = torch.tensor([2080, 3, 3, 1500])
-    some = engine.ggn(design, probabilities, _basis(3), dtype=torch.float64, rows=picked).numpy()
+    some = ggn(design, probabilities, _basis(3), dtype=torch.float64, rows=picked).numpy()
     np.testing.assert_allclose(lift @ some @ lift.T, fast_curvature(theta, x[picked.numpy()]), atol=1e-10)
 
 
 def test_ggn_diagonal_equals_the_dense_diagonal():
     features, theta, design, probabilities = _random_case(40, 6, 4)
     dense = curvature(theta, np.hstack([features, np.ones((40, 1))]))
-    np.testing.assert_allclose(engine.ggn_diagonal(design, probabilities).numpy().ravel(), np.diag(dense), rtol=1e-12)
+    np.testing.assert_allclose(ggn_diagonal(design, probabilities).numpy().ravel(), np.diag(dense), rtol=1e-12)
 
 
 @pytest.mark.parametrize("columns", [1, 40, 128, 129, 256, 300])
@@ -72,9 +73,9 @@ def test_quadratic_forms_equal_the_dense_ones(columns, size):
     x = torch.randn(11, columns, generator=generator, dtype=torch.float64)
     blocks = matrix.view(size, columns, size, columns)
     expected = torch.einsum("ni,aibj,nj->nab", x, blocks, x)
-    exact = engine.QuadraticForms(matrix, size, torch.float64)(x)
+    exact = grams.QuadraticForms(matrix, size, torch.float64)(x)
     torch.testing.assert_close(exact, expected, rtol=1e-11, atol=1e-10)
-    single = engine.QuadraticForms(matrix, size, torch.float32)(x.float())
+    single = grams.QuadraticForms(matrix, size, torch.float32)(x.float())
     assert single.dtype == torch.float64
     # float32 products: 24-bit inputs, so 1e-6 of the largest form.
     assert float((single - expected).abs().max()) < 2e-6 * float(expected.abs().max())
@@ -82,8 +83,8 @@ def test_quadratic_forms_equal_the_dense_ones(columns, size):
 
 def test_float32_ggn_is_within_a_millionth_of_float64():
     _, _, design, probabilities = _random_case(5000, 30, 4, dtype=np.float32)
-    exact = engine.ggn(design, probabilities, _basis(4), dtype=torch.float64)
-    single = engine.ggn(design, probabilities, _basis(4), dtype=torch.float32)
+    exact = ggn(design, probabilities, _basis(4), dtype=torch.float64)
+    single = ggn(design, probabilities, _basis(4), dtype=torch.float32)
     assert single.dtype == torch.float64
     assert float((single - exact).norm() / exact.norm()) < 1e-6
 
@@ -121,12 +122,12 @@ def test_precision_covariance_and_kl_agree_with_laplace_torch(structure):
         design = Design(x[keep, :5], FeatureScaling.identity(5))
         p = torch.softmax(torch.from_numpy(x[keep] @ theta.T), dim=1)
         if structure == "full":
-            ours = lift @ engine.ggn(design, p, basis, dtype=torch.float64) @ lift.T
+            ours = lift @ ggn(design, p, basis, dtype=torch.float64) @ lift.T
             ours.diagonal().add_(delta)
             ours = ours[order][:, order]
             torch.testing.assert_close(inverse(ours, str), theirs.posterior_covariance.detach(), rtol=1e-5, atol=1e-7)
         else:
-            ours = (engine.ggn_diagonal(design, p) + delta).ravel()[order]
+            ours = (ggn_diagonal(design, p) + delta).ravel()[order]
             torch.testing.assert_close(1 / ours, theirs.posterior_variance.detach(), rtol=1e-5, atol=1e-7)
         torch.testing.assert_close(ours, theirs.posterior_precision.detach().to(torch.float64), rtol=1e-5, atol=1e-5)
         posteriors.append((theirs.mean.detach().to(torch.float64), ours))

@@ -8,9 +8,10 @@ import torch
 from dense_reference import blobs, gradient, loss, optimum
 
 from lsi_engine.errors import Cancelled, NotConverged
-from lsi_engine.losses.softmax import SoftmaxObjective, as_targets, gradient_norm
 from lsi_engine.numerics.design import Design, FeatureScaling
+from lsi_engine.training import conjugate_gradients
 from lsi_engine.training import newton as linear
+from lsi_engine.training.softmax_objective import SoftmaxObjective, as_targets, gradient_norm
 
 
 def _objective(problem, wd: float, features=None) -> SoftmaxObjective:
@@ -66,8 +67,8 @@ def test_fit_with_a_sampled_preconditioner_reaches_the_same_optimum(monkeypatch)
     scales = np.logspace(-2, 2, 12)
     objective = _objective(problem, 1e-4, problem.features * scales)
     plain = linear.fit_linear_probe(objective, tolerance=1e-11)
-    monkeypatch.setattr(linear, "PATIENCE", 1)
-    monkeypatch.setattr(linear, "PRECONDITIONER_ROWS", 100)
+    monkeypatch.setattr(conjugate_gradients, "PATIENCE", 1)
+    monkeypatch.setattr(conjugate_gradients, "PRECONDITIONER_ROWS", 100)
     sampled = linear.fit_linear_probe(objective, tolerance=1e-11)
     np.testing.assert_allclose(plain.theta, sampled.theta, rtol=1e-4, atol=1e-6)
 
@@ -107,18 +108,3 @@ def test_standardize_handles_constant_columns_and_float16():
     assert torch.isfinite(block).all()
     np.testing.assert_allclose(block[:, 2], 0.0, atol=1e-12)
     assert (block[:, -1] == 1).all()
-
-
-def test_streamed_rows_equal_resident_ones(monkeypatch):
-    from lsi_engine.numerics import design as module
-
-    generator = np.random.default_rng(0)
-    features = generator.normal(size=(100, 3)).astype(np.float32)
-    scaling = FeatureScaling.standardize(features)
-    resident = Design(features, scaling)
-    monkeypatch.setattr(module, "RESIDENT_BYTES", 0)
-    streamed = Design(features, scaling)
-    index = np.array([7, 3, 99])
-    for dtype in (torch.float32, torch.float64):
-        torch.testing.assert_close(streamed.block(slice(5, 20), dtype), resident.block(slice(5, 20), dtype))
-        torch.testing.assert_close(streamed.rows_at(index, dtype), resident.rows_at(index, dtype))

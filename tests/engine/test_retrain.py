@@ -11,7 +11,7 @@ from dense_reference import blobs
 from lsi_engine.errors import Cancelled, InputError, NotConverged
 from lsi_engine.numerics.design import Design, FeatureScaling
 from lsi_engine.scores.lsi import retrain as module
-from lsi_engine.scores.lsi.retrain import retrain
+from lsi_engine.scores.lsi.retrain import ProbeTask, retrain
 from lsi_engine.training.batches import linear as linear_batch
 from lsi_engine.training.descent import SgdSettings, check_training, initial_layers
 
@@ -23,7 +23,8 @@ def _run(problem, **options):
     settings = SgdSettings(**(SETTINGS | options.pop("settings", {})))
     design = Design(problem.features, FeatureScaling.identity(problem.features.shape[1]))
     options = {"samples": SAMPLES, "seeds": [5], "prior_precision": 1.0, "dtype": torch.float64} | options
-    return retrain(design, torch.from_numpy(problem.labels), problem.classes, settings, **options)
+    of_task = {name: options.pop(name) for name in list(options) if name in ProbeTask.__dataclass_fields__}
+    return retrain(ProbeTask(design, torch.from_numpy(problem.labels), problem.classes, settings, **of_task), **options)
 
 
 @pytest.mark.parametrize("hessian", ["diag", "full"])

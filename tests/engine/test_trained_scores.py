@@ -12,8 +12,9 @@ import pytest
 import torch_reference
 from dense_reference import blobs
 from scipy.stats import spearmanr, t
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lsi_engine import SCORE_COLUMNS, InputError, LsiWarning, score
+from lsi_engine import SCORE_COLUMNS, InputError, LsiWarning, score, score_pairs
 
 PROBLEM = blobs(12, 50, 6, 3)
 FAST = {"method": "retrain", "epochs": 40, "prior_precision": 1.0}
@@ -168,3 +169,46 @@ def test_closed_form_names_the_method_for_a_training_that_stops_short():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         score(problem.features, problem.labels, weight_decay=0.1, learning_rate=0.3, epochs=2000)
+
+
+class _Counted(TorchDispatchMode):
+    """Counts the operations within whose name begins with ``name``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name, self.calls = name, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls += func.name().startswith(self.name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("factorisation", "settings"),
+    [
+        ("aten::linalg_cholesky", {"hessian": "full"}),
+        ("aten::linalg_cholesky", {"hessian": "full", "probe": 3}),
+        ("aten::_linalg_eigh", {"hessian": "kron"}),
+    ],
+)
+def test_the_posterior_of_all_samples_is_factorised_once(factorisation, settings, monkeypatch):
+    monkeypatch.setattr("lsi_engine.training.batches.linear.CPU_ELEMENTS", 1)  # blocks of one model
+    settings = {"method": "retrain", "epochs": 2, "precision": "float64", **settings}
+
+    def factorisations(samples: int) -> int:
+        with _Counted(factorisation) as counted:
+            score(PROBLEM.features, PROBLEM.labels, samples=range(samples), **settings)
+        return counted.calls
+
+    assert factorisations(9) == factorisations(3)
+
+
+def test_the_posterior_of_all_pairs_is_factorised_once():
+    features = np.random.default_rng(0).normal(size=(2, 12, 3))
+
+    def factorisations(samples: int) -> int:
+        with _Counted("aten::linalg_cholesky") as counted:
+            score_pairs(*features, hessian="full", dimension=2, epochs=2, samples=range(samples))
+        return counted.calls
+
+    assert factorisations(9) == factorisations(3)

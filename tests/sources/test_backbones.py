@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from other_device import DEVICE, OtherDevice
 from PIL import Image
 from written_images import pattern, write_classes
 
@@ -19,6 +20,9 @@ from lsi_engine.errors import InputError
 from lsi_engine.features import torchvision_guard
 from lsi_engine.features.extract import extract
 from lsi_engine.features.torchvision_backbone import TorchvisionBackbone
+from lsi_engine.runs import sources
+from lsi_engine.runs.pipeline import compute
+from lsi_engine.runs.store import RunConfig, RunStore
 from lsi_engine.samples import image_folder, open_media
 
 torchvision_guard.install()
@@ -218,3 +222,30 @@ print(torchvision.transforms.functional.__name__, modeling_clip.CLIPModel.__name
         check=False,
     )
     assert done.stdout.split() == ["torchvision.transforms.functional", "CLIPModel"], done.stderr
+
+
+def test_another_device_reaches_the_model_and_has_features_of_its_own(squeezenet: Path, tmp_path: Path) -> None:
+    samples = image_folder(write_classes(tmp_path / "images", 2))
+    settings = {"kind": "torchvision", "backbone": "squeezenet1_1", "weights": str(squeezenet)}
+    expected, _, key = sources.features(samples, settings, tmp_path)
+    assert key == TorchvisionBackbone("squeezenet1_1", weights=squeezenet, device="cpu").key
+    with OtherDevice():
+        found, _, other_key = sources.features(samples, settings, tmp_path, device=str(DEVICE))
+        model = TorchvisionBackbone("squeezenet1_1", weights=squeezenet, device=str(DEVICE)).model
+        assert {parameter.device for parameter in model.parameters()} == {DEVICE}
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert other_key != key
+
+
+def test_a_run_computes_its_features_on_its_own_device(squeezenet: Path, tmp_path: Path) -> None:
+    write_classes(tmp_path / "images", 2)
+    config = RunConfig(
+        name="elsewhere",
+        source={"kind": "image_folder", "root": str(tmp_path / "images")},
+        extractor={"kind": "torchvision", "backbone": "squeezenet1_1", "weights": str(squeezenet)},
+        device="cuda:99",
+    )
+    store = RunStore(tmp_path / "runs")
+    with pytest.raises(InputError, match="device 'cuda:99' is not there"):
+        compute(config, store)
+    assert not (store.cache / "features").exists()

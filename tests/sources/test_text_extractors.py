@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from other_device import DEVICE, OtherDevice
 
 from lsi_engine.errors import Cancelled, InputError
 from lsi_engine.features import transformer_text
@@ -229,6 +230,18 @@ def test_extractors_fit_the_samples_they_read(tmp_path: Path) -> None:
     assert features.shape == (5, 3)
     assert key is not None
     assert len(kept) == 5
+
+
+def test_another_device_reaches_the_encoder_and_has_features_of_its_own(tiny_bert: Path, tmp_path: Path) -> None:
+    samples, settings = samples_of(tmp_path, CORPUS), {"kind": "transformer", "model": str(tiny_bert)}
+    expected, _, key = sources.features(samples, settings, tmp_path)
+    assert key == TransformerText(str(tiny_bert), device="cpu").key
+    with OtherDevice():
+        found, _, other_key = sources.features(samples, settings, tmp_path, device=str(DEVICE))
+        model = TransformerText(str(tiny_bert), device=str(DEVICE)).model
+        assert {parameter.device for parameter in model.parameters()} == {DEVICE}
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert other_key != key
 
 
 @pytest.fixture(scope="module")

@@ -25,19 +25,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lsi_engine.curvature.diagonal import DiagonalPosterior
+from lsi_engine.curvature.gauss_newton import ggn
 from lsi_engine.curvature.kronecker import KroneckerCurvature
 from lsi_engine.curvature.posterior import DiagonalParts, FullParts, KroneckerParts, Step, apply
-from lsi_engine.losses.softmax import SoftmaxObjective, contrasts
+from lsi_engine.losses.softmax import class_covariance, contrasts
 from lsi_engine.numerics.design import BLOCK_ROWS
-from lsi_engine.numerics.grams import QuadraticForms, class_covariance, ggn
+from lsi_engine.numerics.grams import QuadraticForms
 from lsi_engine.numerics.parallel import cores_of, in_parallel
 from lsi_engine.numerics.products import inverse
 from lsi_engine.progress import Progress, silent
 from lsi_engine.settings import LooPrior
 from lsi_engine.training.newton import LinearProbe
+from lsi_engine.training.softmax_objective import SoftmaxObjective
 
 #: Below this many multiplications, double precision costs too little to be worth giving up.
 DOUBLE_PRECISION_WORK = 4e10
@@ -54,17 +58,17 @@ BLOCK_ELEMENTS = 1 << 25
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """What leaving out each sample does; float64, rows in the dataset's order.
+    """What leaving out each of n samples does; float64, rows in the order in which they were asked for.
 
     Attributes
     ----------
     mean_shift, covariance
-        ``(N,)`` nats: the two parts of LSI.
+        ``(n,)`` nats: the two parts of LSI.
     leverage
-        ``(N,)`` tr(F_i S_i): the share of its own fitted logits that the sample determines; they sum to the probe's
+        ``(n,)`` tr(F_i S_i): the share of its own fitted logits that the sample determines; they sum to the probe's
         effective number of parameters.
     probabilities
-        ``(N, C)`` class probabilities of the probe trained without the sample.
+        ``(n, C)`` class probabilities of the probe trained without the sample.
     notes
         What deserves a warning.
     """
@@ -83,10 +87,11 @@ def leave_one_out(
     hessian: Literal["diag", "kron", "full"],
     prior_precision: float,
     loo_prior: LooPrior = "rescaled",
+    index: NDArray[np.int64] | None = None,
     dtype: torch.dtype = torch.float64,
     progress: Progress = silent,
 ) -> LeaveOneOut:
-    """Leave out every sample in turn.
+    """Leave out each sample in turn.
 
     Parameters
     ----------
@@ -94,6 +99,8 @@ def leave_one_out(
         Structure of the Laplace posterior's precision. The shift Δ always uses the full Hessian of the fit.
     prior_precision
         δ, the same number in both posteriors.
+    index
+        ``(n,)`` rows to leave out; all when ``None``.
     dtype
         Of the large products; everything that is factorised or subtracted is float64.
 
@@ -133,13 +140,15 @@ def leave_one_out(
         posterior = DiagonalParts(diagonal, g_inverse, u)
     del g_inverse, regularised
 
-    mean_shift = torch.empty(objective.samples, dtype=torch.float64, device=device)
+    count = objective.samples if index is None else len(index)
+    mean_shift = torch.empty(count, dtype=torch.float64, device=device)
     covariance, leverage = torch.empty_like(mean_shift), torch.empty_like(mean_shift)
-    probabilities = torch.empty_like(p)
+    probabilities = p.new_empty(count, classes)
     eye = torch.eye(size, dtype=torch.float64, device=device)
     step = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // (cores_of(device) * classes * design.columns)))
 
-    def leave_out(rows: slice) -> slice:
+    def leave_out(block: tuple[slice, slice | torch.Tensor]) -> int:
+        part, rows = block
         x = design.block(rows, dtype)
         x64 = x.to(torch.float64)
         p_block = p[rows]
@@ -150,11 +159,11 @@ def leave_one_out(
         fs = f @ s
         w = torch.linalg.solve(eye - fs, residual + apply(f, ju))
         shift = apply(s, w) + ju  # J_iΔ_i
-        leverage[rows] = fs.diagonal(dim1=1, dim2=2).sum(dim=1)
-        probabilities[rows] = torch.softmax(x64 @ probe.theta.T + shift @ basis.T, dim=1)
-        mean_shift[rows], covariance[rows] = posterior.parts(Step(x, p_block, basis, f, s, w, ju, shift))
-        return rows
+        leverage[part] = fs.diagonal(dim1=1, dim2=2).sum(dim=1)
+        probabilities[part] = torch.softmax(x64 @ probe.theta.T + shift @ basis.T, dim=1)
+        mean_shift[part], covariance[part] = posterior.parts(Step(x, p_block, basis, f, s, w, ju, shift))
+        return part.stop
 
-    for rows in in_parallel(leave_out, design.row_blocks(step), device):
-        progress("scores", rows.stop, objective.samples)
+    for done in in_parallel(leave_out, design.selected(index, step), device):
+        progress("scores", done, count)
     return LeaveOneOut(mean_shift, covariance, leverage, probabilities)

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lsi_engine.losses.softmax import SoftmaxObjective, contrasts
-from lsi_engine.numerics.gaussian import x_minus_log1p
-from lsi_engine.numerics.grams import class_covariance, ggn, ggn_diagonal
+from lsi_engine.curvature.gauss_newton import ggn, ggn_diagonal
+from lsi_engine.losses.softmax import class_covariance, contrasts
+from lsi_engine.numerics.divergence import x_minus_log1p
 from lsi_engine.numerics.products import inverse
 from lsi_engine.progress import Progress
 from lsi_engine.settings import LooPrior
 from lsi_engine.training.newton import LinearProbe
+from lsi_engine.training.softmax_objective import SoftmaxObjective
 
 #: Corrections for the group's own share m·wd of the penalty stop at this relative change of Δ.
 RESCALING_TOLERANCE = 1e-10

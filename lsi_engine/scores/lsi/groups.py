@@ -22,7 +22,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, one_of
-from lsi_engine.losses.softmax import SoftmaxObjective
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.closed_form import leave_one_out
 from lsi_engine.scores.lsi.group_posteriors import LargeGroup, Posteriors, SmallGroup
@@ -30,6 +29,7 @@ from lsi_engine.scores.lsi.group_table import GroupTable
 from lsi_engine.scores.problem import Problem
 from lsi_engine.settings import LooPrior, Scaling
 from lsi_engine.training.newton import LinearProbe, fit_linear_probe
+from lsi_engine.training.softmax_objective import SoftmaxObjective
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def score_groups(
     """
     one_of("hessian", hessian, ("diag", "full"))
     one_of("loo_prior", loo_prior, ("rescaled", "fixed"))
-    problem = Problem.state(
+    problem = Problem.from_data(
         features,
         labels,
         weight_decay=weight_decay,

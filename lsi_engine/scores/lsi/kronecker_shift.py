@@ -8,16 +8,19 @@ product over all samples, so the cost is some thirty products of N · C · D' an
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lsi_engine.curvature.diagonal import shrinkage
 from lsi_engine.curvature.kronecker import KroneckerCurvature
-from lsi_engine.losses.softmax import SoftmaxObjective, contrasts
+from lsi_engine.losses.softmax import contrasts
 from lsi_engine.numerics.design import Design
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.closed_form import LeaveOneOut
 from lsi_engine.settings import LooPrior
 from lsi_engine.training.newton import LinearProbe
+from lsi_engine.training.softmax_objective import SoftmaxObjective
 
 #: Conjugate gradients for w_i stop at this relative residual.
 TOLERANCE = 1e-10
@@ -33,6 +36,7 @@ def leave_one_out_kronecker(
     *,
     prior_precision: float,
     loo_prior: LooPrior = "rescaled",
+    index: NDArray[np.int64] | None = None,
     progress: Progress = silent,
 ) -> LeaveOneOut:
     """Leave out every sample in turn; arguments as in :func:`lsi_engine.scores.lsi.closed_form.leave_one_out`.
@@ -53,10 +57,10 @@ def leave_one_out_kronecker(
     spread = precision * solve.square()
     constant = float((spread * b.square()).sum())
 
-    samples = objective.samples
+    samples = objective.samples if index is None else len(index)
     mean_shift, covariance, leverage = (torch.empty(samples, dtype=torch.float64, device=device) for _ in range(3))
-    probabilities, cut = torch.empty_like(p), 0
-    for rows in design.row_blocks(_rows(design, objective.classes)):
+    probabilities, cut = p.new_empty(samples, objective.classes), 0
+    for part, rows in design.selected(index, _rows(design, objective.classes)):
         x = design.block(rows, torch.float64)
         z, p_block = curvature.project(x), p[rows]
         squared, own = z.square(), curvature.own(p_block)
@@ -64,14 +68,14 @@ def leave_one_out_kronecker(
         sigma, ju = squared @ solve.T, z @ u.T
         w, short = _responses(p_block, curvature.outputs, sigma, residual, ju)
         shift, cut = sigma * w + ju, cut + short
-        leverage[rows] = (own * sigma).sum(dim=1)
-        probabilities[rows] = torch.softmax(x @ probe.theta.T + shift @ curvature.outputs.T, dim=1)
+        leverage[part] = (own * sigma).sum(dim=1)
+        probabilities[part] = torch.softmax(x @ probe.theta.T + shift @ curvature.outputs.T, dim=1)
         # ½ Σ (s + δ − a z²) Δ², Δ = (w z + b) / (s + γ), multiplied out.
         whole = (w.square() * (squared @ spread.T) + 2 * w * (z @ (spread * b).T)).sum(dim=1) + constant
         quartic = w.square() * (squared.square() @ solve.square().T) + 2 * w * (squared * z @ (u * solve).T)
-        mean_shift[rows] = (whole - (own * (quartic + squared @ u.square().T)).sum(dim=1)) / 2
-        covariance[rows] = shrinkage(own, squared, precision)
-        progress("scores", rows.stop, samples)
+        mean_shift[part] = (whole - (own * (quartic + squared @ u.square().T)).sum(dim=1)) / 2
+        covariance[part] = shrinkage(own, squared, precision)
+        progress("scores", part.stop, samples)
     notes = (
         f"{cut:,} sample(s) have more curvature of their own than the Kronecker factors give all samples together in "
         "some direction; their shift was cut short there, and they are among the most informative ones",

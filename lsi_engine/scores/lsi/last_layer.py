@@ -16,11 +16,12 @@ from torch.utils.data import RandomSampler
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.inputs import check_features
 from lsi_engine.losses.objective import Objective
-from lsi_engine.losses.standard import Softmax
+from lsi_engine.losses.softmax import Softmax
 from lsi_engine.numerics.design import Design, FeatureScaling
 from lsi_engine.progress import Progress, silent
-from lsi_engine.scores.lsi.objective_scores import ObjectiveScores, score_at, state
+from lsi_engine.scores.lsi.objective_scores import ObjectiveScores, score_at
 from lsi_engine.settings import LooPrior
+from lsi_engine.training.linear_objective import linear_objective
 
 Unpack = Callable[[Any], tuple[Any, Any]]
 
@@ -46,20 +47,6 @@ class LastLayer:
     weight: torch.Tensor
     bias: torch.Tensor | None
     name: str
-
-
-class BiasFreeDesign(Design):
-    """X without the column of ones, for a head that has no bias."""
-
-    def __init__(self, features: torch.Tensor, scaling: FeatureScaling, device: torch.device) -> None:
-        super().__init__(features, scaling, device)
-        self.columns = self.dimension
-
-    def block(self, rows: slice, dtype: torch.dtype) -> torch.Tensor:
-        return super().block(rows, dtype)[:, :-1]
-
-    def rows_at(self, index: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-        return super().rows_at(index, dtype)[:, :-1]
 
 
 def score_model(
@@ -116,12 +103,8 @@ def score_model(
     outputs, dimension = layer.weight.shape
     scaling = FeatureScaling.identity(dimension)
     features = torch.as_tensor(check_features(layer.features))
-    design: Design
-    if layer.bias is None:
-        theta, design = layer.weight, BiasFreeDesign(features, scaling, features.device)
-    else:
-        theta = torch.cat([layer.weight, layer.bias[:, None]], dim=1)
-        design = Design(features, scaling, features.device)
+    design = Design(features, scaling, features.device, bias=layer.bias is not None)
+    theta = layer.weight if layer.bias is None else torch.cat([layer.weight, layer.bias[:, None]], dim=1)
     if objective == "softmax":
         if layer.targets.is_floating_point() or layer.targets.ndim != 1:
             raise InputError(
@@ -129,7 +112,7 @@ def score_model(
                 f"{tuple(layer.targets.shape)}; is the objective 'sigmoid' or 'gaussian'?"
             )
         objective = Softmax(range(outputs))
-    problem = state(design, layer.targets, objective, weight_decay)
+    problem = linear_objective(design, layer.targets, objective, weight_decay)
     if problem.outputs != outputs:
         raise InputError(f"layer {layer.name!r} has {outputs} outputs, the targets {problem.outputs}")
     table = score_at(

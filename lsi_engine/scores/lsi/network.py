@@ -25,7 +25,7 @@ from torch.func import grad_and_value, vmap
 from lsi_engine.curvature.network import NetworkProblem, Structure, Weights, check_matrix
 from lsi_engine.errors import InputError, NotConverged, one_of
 from lsi_engine.losses.objective import Objective
-from lsi_engine.numerics.gaussian import gaussian_kl, x_minus_log1p
+from lsi_engine.numerics.divergence import gaussian_kl, x_minus_log1p
 from lsi_engine.progress import Progress, silent
 from lsi_engine.training.descent import SgdSettings, check_training
 

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 
 from lsi_engine.curvature.diagonal import LARGEST_CHANGE
-from lsi_engine.numerics.gaussian import x_minus_log1p
+from lsi_engine.numerics.divergence import x_minus_log1p
 from lsi_engine.numerics.grams import QuadraticForms
 from lsi_engine.progress import Progress, silent
 from lsi_engine.settings import LooPrior

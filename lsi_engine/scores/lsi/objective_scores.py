@@ -7,19 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, one_of
 from lsi_engine.inputs import check_features
 from lsi_engine.losses.objective import Objective
-from lsi_engine.losses.standard import resolve
 from lsi_engine.numerics.design import Design, FeatureScaling
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.objective_leave_one_out import leave_one_out_objective
 from lsi_engine.settings import LooPrior, Scaling
-from lsi_engine.training.linear_objective import LinearObjective
+from lsi_engine.training.linear_objective import LinearObjective, linear_objective
+from lsi_engine.training.newton import fit_linear_probe
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,8 @@ def score_objective(
     scaling = FeatureScaling.standardize(checked) if standardize else FeatureScaling.identity(int(checked.shape[1]))
     if device is None:
         device = checked.device if isinstance(checked, torch.Tensor) else "cpu"
-    problem = state(Design(checked, scaling, device), targets, objective, weight_decay)
-    fitted = problem.fit(tolerance=tolerance, progress=progress)
+    problem = linear_objective(Design(checked, scaling, device), targets, objective, weight_decay)
+    fitted = fit_linear_probe(problem, tolerance=tolerance, progress=progress)
     table = score_at(
         problem,
         fitted.theta,
@@ -133,25 +132,6 @@ def score_objective(
     )
     table.info.update(feature_scaling=feature_scaling, newton_steps=fitted.newton_steps)
     return table
-
-
-def state(design: Design, targets: Any, objective: str | Objective, weight_decay: float) -> LinearObjective:
-    """Check targets and settings and whether the Hessian fits into memory. Raises ``InputError``."""
-    if not (np.isfinite(weight_decay) and weight_decay > 0):
-        raise InputError(f"weight_decay is {weight_decay}; the optimum needs a positive, finite one (paper: 0.01)")
-    loss = resolve(objective, targets)
-    problem = LinearObjective(design, loss, loss.encode(targets, design.rows), weight_decay)
-    unknowns = problem.size * design.columns
-    needed = 8.0 * problem.distinct * unknowns**2 * 5
-    on_gpu = design.device.type == "cuda"
-    free = torch.cuda.mem_get_info(design.device)[0] if on_gpu else psutil.virtual_memory().available
-    if needed > 0.9 * free:
-        raise InputError(
-            f"the Hessian has {problem.distinct:,} blocks of {unknowns:,} × {unknowns:,}; about {needed / 2**30:.1f} "
-            f"GiB are needed and {free / 2**30:.1f} GiB are free. Reduce the features' dimension (for example by PCA) "
-            "or score fewer outputs at a time"
-        )
-    return problem
 
 
 def score_at(

@@ -32,6 +32,10 @@ class PairTask:
     progress: Progress
     _started: dict[int, list[torch.Tensor]] = field(default_factory=dict)
 
+    @property
+    def device(self) -> torch.device:
+        return self.pairs.groups.device
+
     def heads(self, seed: int) -> list[torch.Tensor]:
         """What every run of a seed starts from."""
         if seed not in self._started:
@@ -47,7 +51,7 @@ class PairTask:
             self.pairs,
             self.loss,
             self.heads(seed),
-            torch.as_tensor(left_out, device=self.pairs.groups.device),
+            torch.as_tensor(left_out, device=self.device),
             self.settings,
             hessian=self.hessian,
             prior_precision=self.prior_precision,

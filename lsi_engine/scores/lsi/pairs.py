@@ -16,11 +16,12 @@ from numpy.typing import ArrayLike
 from lsi_engine.errors import InputError, LsiWarning, one_of
 from lsi_engine.inputs import check_features
 from lsi_engine.losses.contrastive import ContrastiveLoss, Similarity
+from lsi_engine.numerics.device import device_named
 from lsi_engine.numerics.memory import require_memory
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.pair_scores import PairScores
 from lsi_engine.scores.lsi.pair_task import PairTask
-from lsi_engine.scores.lsi.retrain import CPU_MODELS, GPU_MODELS, Shards, train_each
+from lsi_engine.scores.lsi.retrain import Shards, models_at_once, retrain
 from lsi_engine.scores.lsi.trained import UNRELIABLE, check_samples
 from lsi_engine.scores.seeds import SeedScores
 from lsi_engine.settings import check_seeds
@@ -117,7 +118,7 @@ def score_pairs(
     rows, chosen = check_samples(samples, len(pairs)), check_seeds(seeds)
     dtype = torch.float64 if precision == "float64" else torch.float32
     weights = dimension * (pairs.images.shape[1] + pairs.texts.shape[1])
-    models = min(len(rows), GPU_MODELS if pairs.groups.is_cuda else CPU_MODELS)
+    models = min(len(rows), models_at_once(pairs.groups.device))
     require_memory(
         3.0 * models * weights * dtype.itemsize
         + 40.0 * len(pairs) ** 2
@@ -127,16 +128,7 @@ def score_pairs(
         "Lower dimension, use hessian='diag', or score fewer pairs at a time (samples=…)",
     )
     task = PairTask(pairs, loss, int(dimension), settings, hessian, delta, dtype, start, progress)
-    result = train_each(
-        task,
-        settings,
-        samples=rows,
-        seeds=chosen,
-        score_epochs=(),
-        shards=shards,
-        progress=progress,
-        on_gpu=pairs.groups.is_cuda,
-    )
+    result = retrain(task, samples=rows, seeds=chosen, shards=shards, progress=progress)
     scores = SeedScores(chosen, [settings.epochs], result.mean_shift, result.covariance)
     info = {
         "method": "retrain",
@@ -192,9 +184,12 @@ def as_pairs(
     parts = []
     for name, given in (("images", images), ("texts", texts)):
         try:
-            features = torch.as_tensor(np.asarray(check_features(given)), dtype=torch.float64, device=device)
+            checked = check_features(given)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
+        if device is None and isinstance(checked, torch.Tensor):
+            device = checked.device
+        features = torch.as_tensor(checked).to(device_named(device), torch.float64)
         if feature_scaling == "unit":
             size = features.square().mean(dim=1, keepdim=True).sqrt()
             # A blank image has no direction to keep; it stays the zero that it is.
@@ -211,4 +206,4 @@ def as_pairs(
         raise InputError(f"group of pair {int(np.flatnonzero(codes < 0)[0])} is missing")
     if len(np.unique(codes)) < 3:
         raise InputError("all pairs belong to one or two groups: there is nothing to tell a pair's partner from")
-    return Pairs(parts[0], parts[1], torch.as_tensor(codes, dtype=torch.int64, device=device))
+    return Pairs(parts[0], parts[1], torch.as_tensor(codes, dtype=torch.int64, device=parts[0].device))

@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import MutableMapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from lsi_engine.numerics.design import Design
 from lsi_engine.progress import Progress, silent
 from lsi_engine.settings import Structure
 from lsi_engine.training.batches.hidden import HiddenBatch
-from lsi_engine.training.batches.linear import LeftOutScores, LinearBatch
+from lsi_engine.training.batches.left_out import LeftOutScores
+from lsi_engine.training.batches.linear import LinearBatch
 from lsi_engine.training.descent import SgdSettings, check_training, initial_layers
 
 #: Finished work, by a key that names data, settings, seed and samples: arrays by name. A dictionary, or anything that
@@ -26,6 +28,13 @@ Shards = MutableMapping[str, dict[str, NDArray]]
 
 #: Leave-one-out models trained side by side, on a CPU and on a GPU.
 CPU_MODELS, GPU_MODELS = 256, 4096
+
+Kind = TypeVar("Kind", LinearBatch, HiddenBatch)
+
+
+def models_at_once(device: torch.device) -> int:
+    """Leave-one-out models that are trained side by side on ``device``."""
+    return GPU_MODELS if device.type == "cuda" else CPU_MODELS
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,13 @@ class Batch(Protocol):
 
 
 class Task(Protocol):
-    """A retraining problem: makes batches, and names itself by content."""
+    """What is trained again and again: makes batches, and names itself by content."""
+
+    @property
+    def settings(self) -> SgdSettings: ...
+
+    @property
+    def device(self) -> torch.device: ...
 
     def batch(self, seed: int, left_out: NDArray[np.int64]) -> Batch: ...
 
@@ -75,28 +90,61 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One retraining problem; makes batches of models for a seed."""
+class ProbeTask:
+    """The training of a probe on features and labels.
 
-    x: torch.Tensor
+    Attributes
+    ----------
+    design, targets, classes
+        X̃, held in memory whole, in float64 and ``dtype``; ``(N,)`` int64 class indices; C.
+    hidden
+        Width of a hidden ReLU layer; ``None`` for the linear probe.
+    hessian, prior_precision
+        Structure of the posterior and δ.
+    dtype
+        Of the products over many models.
+    initial
+        Layers ``(outputs, inputs + 1)``, bias last, from which every run starts; by default torch's initialisation of
+        ``nn.Linear`` under a seed (the paper's code uses 5, 6, 7 …).
+    """
+
+    design: Design
     targets: torch.Tensor
     classes: int
     settings: SgdSettings
-    hidden: int | None
-    hessian: Structure
-    prior_precision: float
-    dtype: torch.dtype
-    initial: list[torch.Tensor] | None
+    hidden: int | None = None
+    hessian: Structure = "diag"
+    prior_precision: float = 1.0
+    dtype: torch.dtype = torch.float32
+    initial: list[torch.Tensor] | None = None
+
+    @cached_property
+    def x(self) -> torch.Tensor:
+        """X̃ ``(N, D')`` float64."""
+        return self.design.block(slice(0, self.design.rows), torch.float64)
+
+    @property
+    def device(self) -> torch.device:
+        return self.design.device
+
+    def start(self, seed: int) -> list[torch.Tensor]:
+        """The layers that every run of a seed starts from."""
+        sizes = [self.design.dimension, *([] if self.hidden is None else [self.hidden]), self.classes]
+        return self.initial or initial_layers(sizes, seed)
 
     def batch(self, seed: int, left_out: NDArray[np.int64]) -> LinearBatch | HiddenBatch:
         """The full run of ``seed`` and the runs without each of ``left_out``, before their first epoch."""
-        sizes = [self.x.shape[1] - 1, *([] if self.hidden is None else [self.hidden]), self.classes]
-        kind = LinearBatch if self.hidden is None else HiddenBatch
+        return self.linear_batch(seed, left_out) if self.hidden is None else self._batch(HiddenBatch, seed, left_out)
+
+    def linear_batch(self, seed: int, left_out: NDArray[np.int64]) -> LinearBatch:
+        return self._batch(LinearBatch, seed, left_out)
+
+    def _batch(self, kind: type[Kind], seed: int, left_out: NDArray[np.int64]) -> Kind:
         return kind(
             self.x,
             self.targets,
-            self.initial or initial_layers(sizes, seed),
-            torch.as_tensor(left_out, device=self.x.device),
+            self.start(seed),
+            torch.as_tensor(left_out, device=self.device),
             self.settings,
             hessian=self.hessian,
             prior_precision=self.prior_precision,
@@ -114,37 +162,22 @@ class _Task:
 
 
 def retrain(
-    design: Design,
-    targets: torch.Tensor,
-    classes: int,
-    settings: SgdSettings,
+    task: Task,
     *,
     samples: NDArray[np.int64],
     seeds: Sequence[int],
-    hidden: int | None = None,
-    hessian: Structure = "diag",
-    prior_precision: float = 1.0,
-    initial: list[torch.Tensor] | None = None,
     score_epochs: Sequence[int] = (),
-    dtype: torch.dtype = torch.float32,
     shards: Shards | None = None,
     progress: Progress = silent,
 ) -> Retrained:
-    """Train the probe once on everything and once without each of ``samples``, from the same initial weights.
+    """Train once on everything and once without each of ``samples``, from the same initial weights, many at a time.
 
     Parameters
     ----------
-    design
-        X̃; held in memory whole, in float64 and ``dtype``.
     samples
         ``(n,)`` rows to leave out, one model each.
     seeds
-        One full set of trainings a seed; torch's default initialisation of ``nn.Linear`` under it (the paper's code
-        uses 5, 6, 7 …). Irrelevant with ``initial``.
-    hidden
-        Width of a hidden ReLU layer; ``None`` for the linear probe.
-    initial
-        Layers ``(outputs, inputs + 1)``, bias last, from which every run starts.
+        One full set of trainings a seed.
     score_epochs
         Epochs after which LSI is taken, the last one always: how the ordering settles, in one pass.
     shards
@@ -155,30 +188,11 @@ def retrain(
     NotConverged
         When training diverges or oscillates, or every hidden unit is off.
     """
-    x = design.block(slice(0, design.rows), torch.float64)
-    task = _Task(x, targets, classes, settings, hidden, hessian, prior_precision, dtype, initial)
-    return train_each(
-        task, settings, samples=samples, seeds=seeds, score_epochs=score_epochs, shards=shards, progress=progress,
-        on_gpu=x.is_cuda,
-    )  # fmt: skip
-
-
-def train_each(
-    task: Task,
-    settings: SgdSettings,
-    *,
-    samples: NDArray[np.int64],
-    seeds: Sequence[int],
-    score_epochs: Sequence[int],
-    shards: Shards | None,
-    progress: Progress,
-    on_gpu: bool,
-) -> Retrained:
-    """Carry ``task`` out for every seed, in shards of many models; arguments and errors as in :func:`retrain`."""
+    settings = task.settings
     at = sorted({*score_epochs, settings.epochs})
     name = task.fingerprint(at)
     store: Shards = {} if shards is None else shards
-    size = GPU_MODELS if on_gpu else CPU_MODELS
+    size = models_at_once(task.device)
     parts = [samples[begin : begin + size] for begin in range(0, len(samples), size)]
     total = len(seeds) * settings.epochs * (len(parts) + 1)
     done = 0

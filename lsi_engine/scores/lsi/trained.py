@@ -12,15 +12,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError
-from lsi_engine.losses.softmax import gradient_norm
 from lsi_engine.numerics.memory import require_memory, training_bytes
 from lsi_engine.progress import Progress
-from lsi_engine.scores.lsi.retrain import CPU_MODELS, GPU_MODELS, Retrained, Shards, retrain
+from lsi_engine.scores.lsi.retrain import ProbeTask, Retrained, Shards, models_at_once, retrain
 from lsi_engine.scores.lsi.trajectory import cost_against_retraining, trajectory
 from lsi_engine.scores.problem import Problem
 from lsi_engine.scores.seeds import SeedScores
 from lsi_engine.settings import Structure
 from lsi_engine.training.descent import SgdSettings, initial_layers
+from lsi_engine.training.softmax_objective import gradient_norm
 
 #: Below this agreement from seed to seed, scores carry a warning.
 UNRELIABLE = 0.9
@@ -94,25 +94,23 @@ def trained_scores(
     dtype = torch.float64 if double else torch.float32
     weights = sum((a + 1) * b for a, b in pairwise(sizes))
     _check_memory(problem, method, weights, len(samples), hessian, dtype)
+    task = ProbeTask(
+        design,
+        objective.targets,
+        objective.classes,
+        settings,
+        hidden=hidden,
+        hessian=hessian,
+        prior_precision=problem.prior_precision,
+        dtype=dtype,
+        initial=initial,
+    )
     if method == "retrain":
         result = retrain(
-            design,
-            objective.targets,
-            objective.classes,
-            settings,
-            samples=samples,
-            seeds=seeds,
-            hidden=hidden,
-            hessian=hessian,
-            prior_precision=problem.prior_precision,
-            initial=initial,
-            score_epochs=score_epochs,
-            dtype=dtype,
-            shards=shards,
-            progress=progress,
+            task, samples=samples, seeds=seeds, score_epochs=score_epochs, shards=shards, progress=progress
         )
     else:
-        result = _trajectories(problem, settings, hessian, samples, seeds, initial, dtype, progress)
+        result = _trajectories(task, samples, seeds, progress)
     epochs = sorted({*score_epochs, settings.epochs}) if method == "retrain" else [settings.epochs]
     scores = SeedScores(list(seeds), epochs, result.mean_shift, result.covariance)
     facts = {
@@ -134,32 +132,8 @@ def trained_scores(
     return TrainedScores(scores, probabilities, result.layers[0], facts, _notes(facts))
 
 
-def _trajectories(
-    problem: Problem,
-    settings: SgdSettings,
-    hessian: Structure,
-    samples: NDArray[np.int64],
-    seeds: Sequence[int],
-    initial: list[torch.Tensor] | None,
-    dtype: torch.dtype,
-    progress: Progress,
-) -> Retrained:
-    objective, design = problem.objective, problem.objective.design
-    rows = torch.as_tensor(samples, device=design.device)
-    runs = [
-        trajectory(
-            design,
-            objective.targets,
-            (initial or initial_layers([design.dimension, objective.classes], seed))[0],
-            settings,
-            samples=rows,
-            hessian=hessian,
-            prior_precision=problem.prior_precision,
-            dtype=dtype,
-            progress=progress,
-        )
-        for seed in seeds
-    ]
+def _trajectories(task: ProbeTask, samples: NDArray[np.int64], seeds: Sequence[int], progress: Progress) -> Retrained:
+    runs = [trajectory(task, seed, samples=samples, progress=progress) for seed in seeds]
     return Retrained(
         mean_shift=np.stack([run.mean_shift.cpu().numpy()[None] for run in runs]),
         covariance=np.stack([run.covariance.cpu().numpy()[None] for run in runs]),
@@ -224,7 +198,7 @@ def _check_memory(problem: Problem, method: str, weights: int, samples: int, hes
     design, size = problem.objective.design, torch.finfo(dtype).bits / 8
     models = samples
     if method == "retrain":
-        models = min(samples, GPU_MODELS if design.device.type == "cuda" else CPU_MODELS)
+        models = min(samples, models_at_once(design.device))
     classes = problem.objective.classes
     needed = training_bytes(design.rows, design.columns, classes, weights, models, method, hessian, size)
     require_memory(

@@ -22,13 +22,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from lsi_engine.curvature.gauss_newton import ggn
 from lsi_engine.losses.softmax import contrasts
 from lsi_engine.numerics.design import Design
-from lsi_engine.numerics.grams import ggn
 from lsi_engine.progress import Progress, silent
-from lsi_engine.settings import Structure
+from lsi_engine.scores.lsi.retrain import ProbeTask
 from lsi_engine.training.batches.linear import LinearBatch
 from lsi_engine.training.descent import SgdSettings, check_training
 
@@ -95,25 +97,18 @@ def cost_against_retraining(rows: int, columns: int, classes: int, samples: int,
 
 
 def trajectory(
-    design: Design,
-    targets: torch.Tensor,
-    start: torch.Tensor,
-    settings: SgdSettings,
+    task: ProbeTask,
+    seed: int,
     *,
-    samples: torch.Tensor,
-    hessian: Structure,
-    prior_precision: float,
+    samples: NDArray[np.int64],
     tolerance: float = TOLERANCE,
     exact_epochs: int = EXACT_EPOCHS,
-    dtype: torch.dtype = torch.float32,
     progress: Progress = silent,
 ) -> Trajectory:
-    """Leave out each of ``samples`` in turn, along the path of one full training.
+    """Leave out each of ``samples`` in turn, along the path of one full training of a linear probe.
 
     Parameters
     ----------
-    start
-        ``(C, D')`` weights from which all runs start.
     samples
         ``(n,)`` int64 rows.
     tolerance
@@ -126,20 +121,17 @@ def trajectory(
     NotConverged
         When the full run diverges or oscillates.
     """
-    x = design.block(slice(0, design.rows), torch.float64)
-    classes = len(start)
-    basis = contrasts(classes, dtype=torch.float64, device=x.device)
+    settings = task.settings
+    basis = contrasts(task.classes, dtype=torch.float64, device=task.device)
     exact_epochs = min(exact_epochs, settings.epochs)
-    runs = LinearBatch(
-        x, targets, [start], samples, settings, hessian=hessian, prior_precision=prior_precision, dtype=dtype
-    )
+    runs = task.linear_batch(seed, samples)
     trace = [runs.loss]
     for epoch in range(exact_epochs):
         runs.step()
         trace.append(runs.loss)
         progress("first epochs", epoch + 1, exact_epochs)
     if exact_epochs < settings.epochs:
-        _follow(runs, design, basis, settings, exact_epochs, tolerance, trace, progress)
+        _follow(runs, task.design, basis, exact_epochs, tolerance, trace, progress)
     check_training(trace, settings)
     scores = runs.score(progress)
     return Trajectory(
@@ -156,14 +148,13 @@ def _follow(
     runs: LinearBatch,
     design: Design,
     basis: torch.Tensor,
-    settings: SgdSettings,
     epoch: int,
     tolerance: float,
     trace: list[float],
     progress: Progress,
 ) -> None:
     """Carry ``runs`` from ``epoch`` to the last, window by window; the full run's losses are added to ``trace``."""
-    dtype, shape = runs.x.dtype, runs.difference.shape
+    settings, dtype, shape = runs.settings, runs.x.dtype, runs.difference.shape
     position = _to_contrasts(runs.difference, basis)
     velocity = _to_contrasts(runs.difference_velocity, basis)
     gradient = _to_contrasts(runs.gradient_differences(), basis)

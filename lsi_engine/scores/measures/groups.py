@@ -15,6 +15,7 @@ GROUPS = Score(
             "How much the posterior changes without the sample's whole group.",
             unit="nats",
             log=True,
+            compares=False,
         ),
         Column(
             "group_suspicion",
@@ -24,9 +25,9 @@ GROUPS = Score(
             "most doubtful label, group left out",
             "Label doubt of a probe trained without the sample's whole group: near-duplicates cannot vouch for it.",
             top=1.0,
+            compares=False,
         ),
     ),
     "groups",
     "a low-rank change of |group| · C a group",
-    evaluated=("group_suspicion",),
 )

@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 
 from lsi_engine.errors import NotConverged
-from lsi_engine.numerics.gaussian import gaussian_kl, x_minus_log1p
+from lsi_engine.numerics.divergence import FactorisedPrecision
 from lsi_engine.progress import Progress, silent
 from lsi_engine.settings import Structure
-from lsi_engine.training.batches.linear import CPU_ELEMENTS, GPU_ELEMENTS, LeftOutScores
+from lsi_engine.training.batches.left_out import CPU_ELEMENTS, GPU_ELEMENTS, LeftOutScores
 from lsi_engine.training.descent import SgdSettings
 
 
@@ -83,20 +83,15 @@ class HiddenBatch:
             )
         base, p = self._flat(0), self.probabilities
         curvature = self._diagonal if self.hessian == "diag" else self._full
-        precision = self._with_prior(curvature(0, None))
+        posterior = FactorisedPrecision(self._with_prior(curvature(0, None)))
         rows = []
         for m, i in enumerate(self.left_out.tolist(), start=1):
             other = self._with_prior(curvature(m, i))
-            if self.hessian == "diag":
-                shift = self._flat(m) - base
-                mean_shift = (other * shift.square()).sum() / 2
-                covariance = x_minus_log1p((other - precision) / precision).sum() / 2
-            else:
-                mean_shift, covariance = gaussian_kl(base, precision, self._flat(m), other)
-            rows.append((mean_shift, covariance, torch.softmax(self._forward(slice(m, m + 1))[2], dim=1)[0, :, i]))
+            parts = posterior.divergence(self._flat(m) - base, other)
+            rows.append((*parts, torch.softmax(self._forward(slice(m, m + 1))[2], dim=1)[0, :, i]))
             progress("posteriors", m, len(self.left_out))
         if not rows:
-            return LeftOutScores(base.new_empty(0), base.new_empty(0), base.new_empty(0, p.shape[1]))
+            return LeftOutScores.empty(base, p.shape[1])
         shifts, covariances, probabilities = (torch.stack(column) for column in zip(*rows, strict=True))
         return LeftOutScores(shifts, covariances, probabilities.to(torch.float64))
 

@@ -16,30 +16,15 @@ Two matrix products a step serve all models, as X̃ is shared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 
-from lsi_engine.curvature.kronecker import KroneckerCurvature
 from lsi_engine.errors import NotConverged
-from lsi_engine.losses.softmax import contrasts
-from lsi_engine.numerics.design import Design, FeatureScaling
-from lsi_engine.numerics.gaussian import gaussian_kl, x_minus_log1p
-from lsi_engine.numerics.grams import WeightedGram, class_covariance
 from lsi_engine.progress import Progress, silent
 from lsi_engine.settings import Structure
+from lsi_engine.training.batches.left_out import CPU_ELEMENTS, GPU_ELEMENTS, LeftOutScores
+from lsi_engine.training.batches.linear_posteriors import POSTERIORS
 from lsi_engine.training.descent import SgdSettings
-
-#: Elements of a block's largest temporary, (models, C, N): in the processor's cache on a CPU.
-CPU_ELEMENTS, GPU_ELEMENTS = 1 << 20, 1 << 27
-
-
-class LeftOutScores(NamedTuple):
-    """Of each left-out sample: both parts of LSI ``(M,)`` in nats and its own class probabilities ``(M, C)``."""
-
-    mean_shift: torch.Tensor
-    covariance: torch.Tensor
-    probabilities: torch.Tensor
 
 
 class LinearBatch:
@@ -135,7 +120,7 @@ class LinearBatch:
         rest = len(self.x) - 1
         shared = (self.data_gradient / rest).to(self.x.dtype)
         for models, change in self._probability_changes():
-            change[self._own(models)] = -self._own_rows(self.residual, models)
+            change[self.own(models)] = -self.own_rows(self.residual, models)
             weights = self.difference[models]
             gradient = torch.addmm(
                 weights.flatten(0, 1),
@@ -154,18 +139,13 @@ class LinearBatch:
                 f"the training that leaves out sample {row} diverged: lower learning_rate, scale the features or use "
                 "precision='float64'"
             )
-        divergences = {
-            "diag": self._diagonal_scores,
-            "kron": self._kronecker_scores,
-            "full": self._full_scores,
-        }[self.hessian]
+        posteriors = POSTERIORS[self.hessian](self)
         parts = []
         for models, change in self._probability_changes():
-            parts.append(divergences(models, change))
+            parts.append(posteriors.scores(models, change))
             progress("posteriors", models.stop, len(self.left_out))
         if not parts:
-            empty = self.theta.new_empty(0)
-            return LeftOutScores(empty, empty, self.theta.new_empty(0, len(self.theta)))
+            return LeftOutScores.empty(self.theta, len(self.theta))
         return LeftOutScores(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _probability_changes(self) -> Iterator[tuple[slice, torch.Tensor]]:
@@ -185,69 +165,11 @@ class LinearBatch:
                 change = torch.where(far, torch.softmax(moved, dim=1) - p, change)
             yield models, change
 
-    def _own(self, models: slice) -> tuple[torch.Tensor, slice, torch.Tensor]:
+    def own(self, models: slice) -> tuple[torch.Tensor, slice, torch.Tensor]:
         """Index of each model's own left-out row in ``(m, C, N)``."""
         rows = self.left_out[models]
         return torch.arange(len(rows), device=rows.device), slice(None), rows
 
-    def _own_rows(self, values: torch.Tensor, models: slice) -> torch.Tensor:
+    def own_rows(self, values: torch.Tensor, models: slice) -> torch.Tensor:
+        """``(m, …)`` of each model's own left-out row, in the products' dtype."""
         return values[self.left_out[models]].to(self.x.dtype)
-
-    def _diagonal_scores(self, models: slice, change: torch.Tensor) -> LeftOutScores:
-        """diag(P₋ᵢ) − diag(P) from p' (1 − p') − p (1 − p) = d (1 − 2p − d), d = p' − p."""
-        own = self._own(models)
-        p = self.probabilities
-        probabilities = p[self.left_out[models]] + change[own].to(torch.float64)
-        curvature = p * (1 - p)
-        diagonal = curvature.T @ self.x64.square() + self.prior_precision
-        factor = (1 - 2 * p).T.to(self.x.dtype) - change
-        change.mul_(factor)
-        change[own] = -self._own_rows(curvature, models)
-        added = (change.flatten(0, 1) @ self.x.square()).view_as(self.difference[models]).to(torch.float64)
-        shift = self.difference[models].to(torch.float64)
-        mean_shift = ((diagonal + added) * shift.square()).flatten(1).sum(dim=1) / 2
-        covariance = x_minus_log1p(added / diagonal).flatten(1).sum(dim=1) / 2
-        return LeftOutScores(mean_shift, covariance, probabilities)
-
-    def _kronecker_scores(self, models: slice, change: torch.Tensor) -> LeftOutScores:
-        """The diagonal of each model's curvature in the Kronecker eigenbasis of the full run."""
-        basis = contrasts(len(self.theta), dtype=torch.float64, device=self.x.device)
-        p, features = self.probabilities, self.x64[:, :-1]
-        curvature = KroneckerCurvature(Design(features, FeatureScaling.identity(features.shape[1])), p, basis)
-        before, squared = curvature.own(p), curvature.project(self.x64).square()
-        precision = curvature.data + self.prior_precision
-        rows: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        for i, d in zip(self.left_out[models].tolist(), change.to(torch.float64), strict=True):
-            after = curvature.own(p + d.T)
-            after[i] = 0
-            added = (after - before).T @ squared
-            difference = self.difference[models][len(rows)].to(torch.float64)
-            shift = curvature.coordinates(basis.T @ difference)
-            parts = gaussian_kl(
-                torch.zeros_like(shift).flatten(), precision.flatten(), shift.flatten(), (precision + added).flatten()
-            )
-            rows.append((parts.mean_shift, parts.covariance, p[i] + d[:, i]))
-        return LeftOutScores(*(torch.stack(column) for column in zip(*rows, strict=True)))
-
-    def _full_scores(self, models: slice, change: torch.Tensor) -> LeftOutScores:
-        """The whole precision of each model in turn, in the contrasts (differences have none outside them)."""
-        basis = contrasts(len(self.theta), dtype=torch.float64, device=self.x.device)
-        p = self.probabilities
-        before = class_covariance(p, basis)
-        precision = _weighted_gram(self.x64, before)
-        precision.diagonal().add_(self.prior_precision)
-        rows: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        for i, d in zip(self.left_out[models].tolist(), change.to(torch.float64), strict=True):
-            after = class_covariance(p + d.T, basis)
-            after[i] = 0
-            added = _weighted_gram(self.x64, after - before)
-            shift = (basis.T @ self.difference[models][len(rows)].to(torch.float64)).reshape(-1)
-            parts = gaussian_kl(torch.zeros_like(shift), precision, shift, precision + added)
-            rows.append((parts.mean_shift, parts.covariance, p[i] + d[:, i]))
-        return LeftOutScores(*(torch.stack(column) for column in zip(*rows, strict=True)))
-
-
-def _weighted_gram(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    gram = WeightedGram(weights.shape[1], x.shape[1], dtype=x.dtype, device=x.device)
-    gram.add(x, weights)
-    return gram.matrix()

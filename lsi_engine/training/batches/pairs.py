@@ -15,9 +15,9 @@ import torch
 from lsi_engine.curvature.pairs import contrastive_ggn
 from lsi_engine.errors import NotConverged
 from lsi_engine.losses.contrastive import ContrastiveLoss, absent_entries
-from lsi_engine.numerics.gaussian import gaussian_kl
+from lsi_engine.numerics.divergence import FactorisedPrecision
 from lsi_engine.progress import Progress, silent
-from lsi_engine.training.batches.linear import CPU_ELEMENTS, GPU_ELEMENTS, LeftOutScores
+from lsi_engine.training.batches.left_out import CPU_ELEMENTS, GPU_ELEMENTS, LeftOutScores
 from lsi_engine.training.descent import SgdSettings
 
 
@@ -111,20 +111,19 @@ class PairBatch:
         pairs, count = self.double, len(self.pairs)
         base = self._heads(0)
         whole = absent_entries(pairs.groups, self.without[:1])[0]
-        precision = self._precision(pairs, base, whole)
+        posterior = FactorisedPrecision(self._precision(pairs, base, whole))
         shifts, covariances, matches = [], [], []
         for m in range(1, len(self.without)):
             heads = self._heads(m)
             own = self.without[m : m + 1]
             other = self._precision(pairs, heads, absent_entries(pairs.groups, own)[0])
-            parts = gaussian_kl(_flat(base), precision, _flat(heads), other)
+            parts = posterior.divergence(_flat(heads) - _flat(base), other)
             shifts.append(parts.mean_shift)
             covariances.append(parts.covariance)
             matches.append(match_probabilities(self.objective, pairs, heads, int(own)))
             progress("posteriors", m, len(self.left_out))
         if not matches:
-            empty = base[0].new_empty(0)
-            return LeftOutScores(empty, empty, empty.new_empty(0, count))
+            return LeftOutScores.empty(base[0], count)
         return LeftOutScores(torch.stack(shifts), torch.stack(covariances), torch.stack(matches))
 
     def _heads(self, model: int) -> tuple[torch.Tensor, torch.Tensor]:

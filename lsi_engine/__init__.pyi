@@ -1,0 +1,25 @@
+# The public names and where they are defined; read by type checkers, and by lsi_engine/__init__.py itself.
+from .curvature.network import network_ggn as network_ggn
+from .errors import Cancelled as Cancelled
+from .errors import InputError as InputError
+from .errors import LsiError as LsiError
+from .errors import LsiWarning as LsiWarning
+from .errors import NotConverged as NotConverged
+from .features.near_duplicates import near_duplicate_groups as near_duplicate_groups
+from .losses.gaussian import Gaussian as Gaussian
+from .losses.objective import Objective as Objective
+from .losses.sigmoid import Sigmoid as Sigmoid
+from .losses.softmax import Softmax as Softmax
+from .scores.lsi.group_table import GroupTable as GroupTable
+from .scores.lsi.groups import score_groups as score_groups
+from .scores.lsi.last_layer import last_layer as last_layer
+from .scores.lsi.last_layer import score_model as score_model
+from .scores.lsi.network import NetworkScores as NetworkScores
+from .scores.lsi.network import retrain_network as retrain_network
+from .scores.lsi.objective_scores import ObjectiveScores as ObjectiveScores
+from .scores.lsi.objective_scores import score_objective as score_objective
+from .scores.lsi.pair_scores import PairScores as PairScores
+from .scores.lsi.pairs import score_pairs as score_pairs
+from .scores.score import score as score
+from .scores.table import SCORE_COLUMNS as SCORE_COLUMNS
+from .scores.table import ScoreTable as ScoreTable
