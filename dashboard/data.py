@@ -15,7 +15,7 @@ from dashboard import theme
 from dashboard.view.view import DECISIONS, View, current_view, set_view
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
-from lsi_engine.runs.projection import Kind, map_folder, stored
+from lsi_engine.runs.artefacts.projection import Kind, map_folder, stored
 from lsi_engine.runs.store import Run, RunStore
 from lsi_engine.runs.sweep import Sweep, sweep_of
 
@@ -191,7 +191,7 @@ def frame_with_decisions(data: RunData, view: View | None = None) -> pd.DataFram
 
 
 def coordinates(data: RunData, kind: Kind) -> NDArray[np.float32] | None:
-    """``(N, 2)`` in 0..1 (see :mod:`lsi_engine.runs.projection`), or None where that map is not computed."""
+    """``(N, 2)`` in 0..1 (see :mod:`lsi_engine.runs.artefacts.projection`), or None where that map is not computed."""
     path = map_folder(data.run) / f"{kind}.npy"
     return _coordinates(str(data.run.path), kind, path.stat().st_mtime_ns) if path.is_file() else None
 

@@ -176,21 +176,21 @@ def _queue(store: RunStore) -> Iterator[None]:
 
 def start_map(run: Run, store: RunStore | None = None, *, kind: str = "umap") -> None:
     """Lay a finished run out in the plane; ``job(run.path / "map")`` says where it stands. Nothing if it is going."""
-    from lsi_engine.runs.projection import map_folder
+    from lsi_engine.runs.artefacts.projection import map_folder
 
     _start_beside(map_folder(run), "map", {"run": run.name, "kind": kind}, store)
 
 
 def start_duplicates(run: Run, store: RunStore | None = None) -> None:
     """Look for near-duplicates in a finished run, reporting in its ``duplicates`` folder. Nothing if it is going."""
-    from lsi_engine.runs.duplicates import duplicates_folder
+    from lsi_engine.runs.artefacts.duplicates import duplicates_folder
 
     _start_beside(duplicates_folder(run), "duplicates", {"run": run.name}, store)
 
 
 def start_subsets(run: Run, store: RunStore | None = None) -> None:
     """Compare subsets of a finished run, reporting in its ``subsets`` folder. Nothing if it is going."""
-    from lsi_engine.runs.subsets import subsets_folder
+    from lsi_engine.runs.artefacts.subsets import subsets_folder
 
     _start_beside(subsets_folder(run), "subsets", {"run": run.name}, store)
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lsi_engine.cli.compute.execution import carry_out
 from lsi_engine.cli.console import notes, out
-from lsi_engine.cli.execution import carry_out
 from lsi_engine.errors import Cancelled, InputError, LsiError
 from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.store import cache_folder

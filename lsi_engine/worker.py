@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lsi_engine.cli.compute.execution import carry_out, show_estimate
 from lsi_engine.cli.console import or_a_sentence
 from lsi_engine.cli.duplicates import find_duplicates
-from lsi_engine.cli.execution import carry_out, show_estimate
 from lsi_engine.cli.map import MapKind, map_run
 from lsi_engine.cli.rescore import rescore_run
 from lsi_engine.cli.subsets import compare_subsets_of_run

@@ -31,7 +31,7 @@ _ACCURACIES = (
 def third_accuracies(summary: pd.DataFrame, *, noun: str = "samples", height: int = 400) -> Chart:
     """Training and test accuracy of each third and of all, with their range over the repeats.
 
-    ``summary`` as :meth:`lsi_engine.runs.subsets.Subsets.summary`; the dotted line is the commonest class's test
+    ``summary`` as ``Subsets.summary``; the dotted line is the commonest class's test
     accuracy.
     """
     rows = summary[summary["family"].isin(["third", "all"])].set_index("rule").loc[list(TRAINED)]

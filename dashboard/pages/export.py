@@ -15,7 +15,7 @@ from dashboard.data import RunData, current_run, decisions
 from lsi_engine.curation import FORMATS, CleanedSubset, CleaningRule, Decisions, clean, export_bytes, write_export
 from lsi_engine.curation.export import SUFFIX, Format, needs_clusters
 from lsi_engine.errors import InputError
-from lsi_engine.runs.duplicates import duplicate_clusters, duplicates_folder, stored_clusters
+from lsi_engine.runs.artefacts.duplicates import duplicate_clusters, duplicates_folder, stored_clusters
 from lsi_engine.runs.store import RunStore
 
 #: Among so many samples near-duplicates are found in a fraction of a second.

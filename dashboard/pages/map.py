@@ -16,7 +16,7 @@ from dashboard.navigation import open_sample
 from dashboard.view.selection import Selection, current_selection
 from dashboard.view.view import update_view
 from lsi_engine.errors import InputError
-from lsi_engine.runs.projection import KINDS, MOST_PLACED, Kind, map_folder, project
+from lsi_engine.runs.artefacts.projection import KINDS, MOST_PLACED, Kind, map_folder, project
 from lsi_engine.runs.store import RunStore
 
 #: Up to so many samples a PCA is computed when the page is opened.

@@ -14,8 +14,7 @@ from dashboard.components.export.rule import controls_of
 from dashboard.data import RunData, current_run
 from dashboard.navigation import open_page
 from lsi_engine.curation import CleaningRule
-from lsi_engine.runs.store import Run
-from lsi_engine.runs.subsets import (
+from lsi_engine.runs.artefacts.subsets import (
     HELD_OUT,
     MOST_ROWS,
     REPEATS,
@@ -25,6 +24,7 @@ from lsi_engine.runs.subsets import (
     subsets_folder,
     unsuitable,
 )
+from lsi_engine.runs.store import Run
 
 STAGES = {"features": "reading the features", "subsets": "training"}
 #: Shares that can be taken to the Export page, in per cent.

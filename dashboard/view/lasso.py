@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from lsi_engine.runs.projection import KINDS
+from lsi_engine.runs.artefacts.projection import KINDS
 
 #: A map (``pca``, ``umap``) and the corners of an area drawn on it, in its units of 0 to 1.
 Lasso = tuple[str, tuple[tuple[float, float], ...]]

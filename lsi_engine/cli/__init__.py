@@ -7,22 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lsi_engine.cli import (
-    compare,
-    compute,
-    corruptions,
-    duplicates,
-    export,
-    image_sources,
-    load,
-    map,
-    pairs,
-    reading,
-    rescore,
-    scores,
-    subsets,
-    text_sources,
-)
+from lsi_engine.cli import compare, duplicates, export, load, map, reading, rescore, scores, subsets
+from lsi_engine.cli.compute import commands as compute
+from lsi_engine.cli.compute import corruptions, image_sources, pairs, text_sources
 from lsi_engine.cli.console import Json, RunName, notes, or_a_sentence, out, print_json
 from lsi_engine.errors import InputError
 
@@ -95,7 +82,7 @@ def report_run(
 @app.command("doctor")
 def doctor(as_json: Json = False) -> None:
     """Say what is installed, whether there is a GPU, and where the cache is."""
-    from lsi_engine.runs.doctor import examine
+    from lsi_engine.cli.doctor import examine
 
     report = examine()
     if as_json:

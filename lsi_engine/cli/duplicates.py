@@ -10,7 +10,7 @@ from lsi_engine.runs.store import RunStore
 
 def find_duplicates(name: RunName) -> None:
     """Find near-duplicates among a run's samples and keep their clusters with the run."""
-    from lsi_engine.runs.duplicates import duplicate_clusters, duplicates_folder
+    from lsi_engine.runs.artefacts.duplicates import duplicate_clusters, duplicates_folder
     from lsi_engine.runs.reporting import StatusReporter
 
     store = RunStore()

@@ -21,7 +21,7 @@ def map_run(
     name: RunName, kind: Annotated[MapKind, typer.Option("--kind", help="How features are laid out.")] = MapKind.umap
 ) -> None:
     """Lay a run's features out in the plane (UMAP or PCA) and keep the map with the run."""
-    from lsi_engine.runs.projection import map_folder, project
+    from lsi_engine.runs.artefacts.projection import map_folder, project
     from lsi_engine.runs.reporting import StatusReporter
 
     store = RunStore()

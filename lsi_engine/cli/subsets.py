@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from lsi_engine.cli.console import Bars, Json, RunName, notes, out, print_json, said_seconds
+from lsi_engine.runs.artefacts.subsets import HELD_OUT, MOST_ROWS, REPEATS
 from lsi_engine.runs.store import RunStore
-from lsi_engine.runs.subsets import HELD_OUT, MOST_ROWS, REPEATS
 
 NAMES = {
     "majority": "always the commonest class",
@@ -37,8 +37,8 @@ def compare_subsets_of_run(
     as_json: Json = False,
 ) -> None:
     """Train on thirds by LSI and on what pruning rules keep, test on a held-out part, and keep the result."""
+    from lsi_engine.runs.artefacts.subsets import compare_subsets, subsets_folder
     from lsi_engine.runs.reporting import StatusReporter
-    from lsi_engine.runs.subsets import compare_subsets, subsets_folder
 
     store = RunStore()
     run = store.open(name)

@@ -47,7 +47,7 @@ def clean(
         A person's keep or relabel outranks suspicion and thinning; thinning comes last and works on final
         classes. Ties in LSI go to the earlier row.
     duplicates
-        ``(N,)`` cluster of each sample (:func:`lsi_engine.runs.duplicates.duplicate_clusters`); needed by
+        ``(N,)`` cluster of each sample (:func:`lsi_engine.runs.artefacts.duplicates.duplicate_clusters`); needed by
         ``rule.deduplicate``. Of a cluster the first sample stays that a person kept, else the first; parts of a
         split keep clusters whole too.
 

@@ -44,7 +44,7 @@ from lsi_engine.curation.rounds import suspected
 from lsi_engine.errors import InputError
 from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
-from lsi_engine.runs.duplicates import duplicate_clusters
+from lsi_engine.runs.artefacts.duplicates import duplicate_clusters
 from lsi_engine.runs.store import Run
 
 Format = Literal["csv", "json", "parquet", "indices", "cleanlab", "coco", "manifest"]

@@ -19,8 +19,8 @@ from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs import pair_runs, sources
+from lsi_engine.runs.artefacts.duplicates import keep_clusters
 from lsi_engine.runs.config import RunConfig, write_config
-from lsi_engine.runs.duplicates import keep_clusters
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.results import dataset_fingerprint, store_scores, write_table
 from lsi_engine.runs.shards import ShardFolder

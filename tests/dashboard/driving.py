@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from lsi_engine.cli.compute import plan
+from lsi_engine.cli.compute.commands import plan
 from lsi_engine.runs.pipeline import compute as carry_out
 from lsi_engine.runs.store import RunStore
 

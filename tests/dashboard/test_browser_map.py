@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from dashboard.view.view import View
-from lsi_engine.runs.projection import stored
+from lsi_engine.runs.artefacts.projection import stored
 from lsi_engine.runs.store import RunStore
 
 pytestmark = pytest.mark.browser

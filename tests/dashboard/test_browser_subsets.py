@@ -10,10 +10,10 @@ import pytest
 from driving import Served, press, shown, visit
 from playwright.sync_api import Page, expect
 
+from lsi_engine.runs.artefacts.subsets import stored_subsets
 from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.store import RunStore
-from lsi_engine.runs.subsets import stored_subsets
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,7 @@ import pytest
 
 from dashboard import jobs
 from dashboard.run_request import RunRequest
-from lsi_engine.cli.compute import plan
+from lsi_engine.cli.compute.commands import plan
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
 from lsi_engine.runs.config import RunConfig, write_config

@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 
 from dashboard.components.map import points
 from dashboard.components.map.points import MOST_DRAWN, drawn_rows, point_routes
+from lsi_engine.runs.artefacts.projection import project
 from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.projection import project
 from lsi_engine.runs.store import RunStore
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from dashboard import jobs
 from lsi_engine.errors import Cancelled, InputError
+from lsi_engine.runs.artefacts.duplicates import duplicate_clusters, duplicates_folder, stored_clusters
 from lsi_engine.runs.config import RunConfig
-from lsi_engine.runs.duplicates import duplicate_clusters, duplicates_folder, stored_clusters
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.store import RunStore
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lsi_engine.cli import app
-from lsi_engine.cli.compute import plan
+from lsi_engine.cli.compute.commands import plan
 from lsi_engine.errors import InputError
 from lsi_engine.runs import sizes as counting
 from lsi_engine.runs.config import RunConfig

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lsi_engine.errors import Cancelled, InputError
-from lsi_engine.runs import projection
+from lsi_engine.runs.artefacts import projection
+from lsi_engine.runs.artefacts.projection import placed_rows, project, stored
 from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
-from lsi_engine.runs.projection import placed_rows, project, stored
 from lsi_engine.runs.store import Run, RunStore
 
 

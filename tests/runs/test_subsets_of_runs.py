@@ -12,10 +12,10 @@ import pytest
 from dashboard.charts.subsets import numbers, pruning_curves, reading, third_accuracies
 from lsi_engine.cli import main
 from lsi_engine.errors import InputError
+from lsi_engine.runs.artefacts.subsets import Subsets, compare_subsets, expected_seconds, stored_subsets, subsets_folder
 from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.store import RunStore
-from lsi_engine.runs.subsets import Subsets, compare_subsets, expected_seconds, stored_subsets, subsets_folder
 
 
 @pytest.fixture(scope="module")

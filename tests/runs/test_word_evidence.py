@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 
 from lsi_engine.errors import InputError
 from lsi_engine.runs import sources
+from lsi_engine.runs.artefacts.word_evidence import (
+    MOST_PARTS,
+    Contrast,
+    contrast,
+    extractor_of,
+    parts_of,
+    word_evidence,
+)
 from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.store import Run, RunStore
-from lsi_engine.runs.word_evidence import MOST_PARTS, Contrast, contrast, extractor_of, parts_of, word_evidence
 
 
 @pytest.fixture(scope="module")

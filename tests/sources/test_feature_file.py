@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.run_request import RunRequest
-from lsi_engine.cli.compute import plan
+from lsi_engine.cli.compute.commands import plan
 from lsi_engine.errors import InputError
 from lsi_engine.runs.store import RunStore
 from lsi_engine.samples import feature_file, open_source

@@ -31,7 +31,7 @@ from dashboard.view.lasso import Lasso
 from dashboard.view.view import DECISIONS
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
-from lsi_engine.runs.projection import KINDS, Kind, stored
+from lsi_engine.runs.artefacts.projection import KINDS, Kind, stored
 from lsi_engine.runs.store import Run, RunStore
 
 #: What points can be coloured by, and its name on screen.

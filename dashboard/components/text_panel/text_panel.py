@@ -14,8 +14,8 @@ from dashboard.components.assets import text_of
 from dashboard.data import RunData, open_run
 from lsi_engine.errors import InputError
 from lsi_engine.features.extractor import Extractor
+from lsi_engine.runs.artefacts.word_evidence import Part, WordEvidence, contrast, extractor_of, word_evidence
 from lsi_engine.runs.store import RunStore
-from lsi_engine.runs.word_evidence import Part, WordEvidence, contrast, extractor_of, word_evidence
 
 #: Parts that are marked: the strongest, so that a page of text stays readable.
 MOST_MARKED = 120

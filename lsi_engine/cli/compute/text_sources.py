@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lsi_engine.cli.compute import compute_source
-from lsi_engine.cli.settings import Settings, takes_settings
+from lsi_engine.cli.compute.commands import compute_source
+from lsi_engine.cli.compute.settings import Settings, takes_settings
 from lsi_engine.features.choice import text_extractor
 
 

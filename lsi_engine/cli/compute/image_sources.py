@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lsi_engine.cli.compute import Backbone, ImageSize, Weights, compute_source
+from lsi_engine.cli.compute.commands import Backbone, ImageSize, Weights, compute_source
+from lsi_engine.cli.compute.settings import Settings, takes_settings
 from lsi_engine.cli.console import Bars
-from lsi_engine.cli.settings import Settings, takes_settings
 from lsi_engine.features.choice import image_extractor
 
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from lsi_engine.cli.compute import Backbone, ImageSize, Weights, plain
-from lsi_engine.cli.corruptions import asked_for
-from lsi_engine.cli.execution import carry_out, show_estimate
-from lsi_engine.cli.settings import Settings, takes_settings
-from lsi_engine.cli.text_sources import Pooling
+from lsi_engine.cli.compute.commands import Backbone, ImageSize, Weights, plain
+from lsi_engine.cli.compute.corruptions import asked_for
+from lsi_engine.cli.compute.execution import carry_out, show_estimate
+from lsi_engine.cli.compute.settings import Settings, takes_settings
+from lsi_engine.cli.compute.text_sources import Pooling
 from lsi_engine.features.choice import image_extractor, pair_extractor, text_extractor
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from lsi_engine.cli.corruptions import asked_for, show_sweep
-from lsi_engine.cli.execution import carry_out, planning, show_estimate
-from lsi_engine.cli.settings import Settings, takes_settings
+from lsi_engine.cli.compute.corruptions import asked_for, show_sweep
+from lsi_engine.cli.compute.execution import carry_out, planning, show_estimate
+from lsi_engine.cli.compute.settings import Settings, takes_settings
 from lsi_engine.errors import InputError
 from lsi_engine.features.choice import image_extractor
 from lsi_engine.samples.class_names import read_class_names
