@@ -22,12 +22,13 @@ from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.store import cache_folder
 from lsi_engine.samples import SampleSet, open_source
 from lsi_engine.samples.images.archives import ARCHIVES
+from lsi_engine.scores.cost import Speed, Task, work
 
 DATASETS = ("cifar10", "cifar100", "imagenette", "imagewoof", "pneumonia", "imdb")
 #: The reference's models: one linear layer, or a hidden ReLU layer of this width before it.
 MODELS: dict[str, Any] = {"TinyModel": "linear", "MiddleModel": 32, "LargerModel": 256}
-#: What a processor of today does of these products, in flop a second; only for saying how long it will take.
-SPEED = 5e10
+#: What a processor of today does a second, so that the same flags choose the same method on every machine.
+SPEED = Speed(single=1e11, double=5e10, elements=1e9)
 #: Retraining that would take longer than this (seconds) is not started unasked.
 PATIENCE = 3600.0
 #: Features a sample, for the estimate; those of the backbones here have 512 to 2048.
@@ -130,12 +131,6 @@ def _corruptions(given: argparse.Namespace, source: dict[str, Any], classes: lis
     return steps
 
 
-def retraining_seconds(samples: int, classes: int, probe: Any, left_out: int, epochs: int, seeds: int) -> float:
-    """About how long retraining takes: two products each way through every layer, for every sample, epoch and seed."""
-    weights = DIMENSION * classes if probe == "linear" else DIMENSION * probe + probe * classes
-    return 4.0 * samples * weights * epochs * left_out * seeds / SPEED
-
-
 def plan(given: argparse.Namespace) -> tuple[RunConfig, list[str]]:
     """The run that ``given`` asks for, and what to say about it, line by line.
 
@@ -151,7 +146,18 @@ def plan(given: argparse.Namespace) -> tuple[RunConfig, list[str]]:
         raise InputError(f"--range1 {given.range1} --range2 {given.range2}: there are {len(samples)} samples")
     rows = end - given.range1
     probe = MODELS[given.model]
-    seconds = retraining_seconds(len(samples), len(classes), probe, rows, given.epochs, given.n_seeds)
+    task = Task(
+        samples=len(samples),
+        dimension=DIMENSION,
+        classes=len(classes),
+        left_out=rows,
+        method="retrain",
+        hessian=given.laptype,
+        hidden=None if probe == "linear" else probe,
+        epochs=given.epochs,
+        seeds=given.n_seeds,
+    )
+    seconds = work(task).seconds(SPEED)
     method, why = given.method, "as asked"
     if method == "auto":
         fits = seconds <= PATIENCE or probe != "linear" or given.laptype == "kron"

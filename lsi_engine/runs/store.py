@@ -18,7 +18,8 @@
                          ``feature_mean (D,)``, ``feature_scale (D,)``
 ``features.npy``         ``(N, D)`` unscaled, where corruption made features that neither source nor cache has
 ``decisions.sqlite``     the review log (:mod:`lsi_engine.curation`); never written by the engine's computation
-``duplicates.npy``       ``(N,)`` int64 cluster of near-duplicates of each sample, once asked for; ``duplicates/`` is where the process that finds them reports
+``duplicates.npy``       ``(N,)`` int64 cluster of near-duplicates of each sample, once asked for;
+                         ``duplicates/`` is where the process that finds them reports
 ``map/``                 where the samples lie in the plane (``runs/artefacts/projection.py``), once asked for
 ``subsets/``             which part of the data trains best (``runs/artefacts/subsets.py``), once asked for
 ``cancel``               exists when someone asked the running process to stop

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -130,6 +130,17 @@ def _cost(count: Callable[[Task, torch.device], tuple[float, Arithmetic]], task:
         return Cost(float("nan"), float("nan"), free_memory(device), str(error))
     seconds = FIXED_SECONDS + arithmetic.seconds(speed or measured_speed(task.device))
     return Cost(seconds, needed, free_memory(device))
+
+
+def work(task: Task) -> Arithmetic:
+    """What ``task`` computes, whether or not it fits into this machine."""
+    return _COUNTED[task.method](task, torch.device(task.device))[1]
+
+
+def against_retraining(task: Task) -> float:
+    """Products of a trajectory over those of true retraining, for the same samples left out."""
+    linear, trained = (work(replace(task, method=method)) for method in ("trajectory", "retrain"))
+    return (linear.single + linear.double) / (trained.single + trained.double)
 
 
 @cache

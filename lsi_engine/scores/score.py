@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from lsi_engine.errors import LsiWarning
 from lsi_engine.progress import Progress, silent
+from lsi_engine.scores.cost import Task, against_retraining
 from lsi_engine.scores.lsi.retrain import Shards
 from lsi_engine.scores.lsi.trained import (
     check_initial_weights,
@@ -201,6 +202,8 @@ def score(
         clock.done("scores")
         table = trained_table(problem, trained, index, info)
         notes = [*problem.notes, *trained.notes]
+        if method == "trajectory":
+            notes += _dearer_than_retraining(table.info, settings)
     table.info["seconds"] = clock.seconds
     lowest, highest = float(table.lsi.min()), float(table.lsi.max())
     if lowest < -NEGATIVE_TOLERANCE * max(highest, 1e-300):
@@ -211,6 +214,26 @@ def score(
         warnings.warn(note, LsiWarning, stacklevel=2)
     table.info["warnings"] = notes
     return table
+
+
+def _dearer_than_retraining(info: dict[str, Any], settings: ScoreSettings) -> list[str]:
+    """Record what a trajectory took against true retraining; a note where that is more."""
+    task = Task(
+        samples=info["samples"],
+        dimension=info["dimension"],
+        classes=info["classes"],
+        left_out=info["left_out"],
+        hessian=settings.hessian,
+        epochs=settings.epochs,
+        seeds=len(settings.seed_list),
+    )
+    times = info["cost_against_retrain"] = against_retraining(task)
+    if times <= 1:
+        return []
+    return [
+        f"a trajectory takes about {times:.1f} times the arithmetic of true retraining for so few samples: "
+        "method='retrain' is exact and cheaper here"
+    ]
 
 
 def describe(info: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from dense_reference import blobs
 from scipy.stats import spearmanr
 
 from lsi_engine import Cancelled, InputError, LsiWarning, NotConverged, score
+from lsi_engine.scores.cost import Task, against_retraining
 from lsi_engine.scores.lsi import trajectory as module
 from lsi_engine.training.descent import SgdSettings
 
@@ -66,13 +67,12 @@ def test_with_no_tolerance_every_window_is_one_epoch_and_exact(monkeypatch):
 
 
 def test_says_when_true_retraining_would_be_cheaper():
-    problem = blobs(3, 60, 5, 3)
+    problem = blobs(3, 60, 40, 3)  # as many weights as samples: an eigenbasis costs more than the training
     options = UNCONVERGED | {"method": "trajectory", "epochs": 52}
     with pytest.warns(LsiWarning, match="method='retrain' is exact and cheaper here"):
         table = score(problem.features, problem.labels, samples=[4], **options)
     assert table.info["cost_against_retrain"] > 1
-    many = module.cost_against_retraining(50_000, 513, 10, 50_000, 1000)
-    assert many < 0.1
+    assert against_retraining(Task(50_000, 512, 10, left_out=50_000, epochs=1000)) < 0.1
 
 
 def test_powers_are_repeated_nesterov_steps():

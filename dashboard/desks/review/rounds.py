@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import jobs, words
+from dashboard.components.background import watch
 from dashboard.components.gallery.gallery import Group, Section, gallery
 from dashboard.data import RunData, decisions, frame_with_decisions, open_run, switch_run
 from dashboard.navigation import open_sample
@@ -17,7 +18,6 @@ from lsi_engine.runs.store import RunStore
 
 #: Tiles shown of each list of samples.
 TILES = 9
-POLL_SECONDS = 0.5
 _GOING = "rescoring"
 _LISTS = (
     ("waiting", "Still doubtful"),
@@ -65,22 +65,14 @@ def _begun(data: RunData) -> jobs.Job | None:
 
 def _watch(name: str) -> None:
 
-    @st.fragment(run_every=POLL_SECONDS)
-    def watch() -> None:
-        found = jobs.job(RunStore().path(name))
-        if found.active:
-            share = found.status.done / found.status.total if found.status.total else 0.0
-            st.progress(min(share, 1.0), text=f"{words.markdown(name)} · {found.status.stage or 'starting'}", width=240)
-            return
+    def ended(job: jobs.Job) -> None:
         mine = st.session_state.pop(_GOING, None) == name
-        if found.state == "done":
-            if mine:
-                switch_run(name)
-            else:
-                st.toast(f"{words.markdown(name)} is scored: open it under Run.")
-        st.rerun()
+        if job.state == "done" and mine:
+            switch_run(name)
+        elif job.state == "done":
+            st.toast(f"{words.markdown(name)} is scored: open it under Run.")
 
-    watch()
+    watch(RunStore().path(name), words.markdown(name), {}, ended=ended, width=240)
 
 
 def last_round(data: RunData) -> None:

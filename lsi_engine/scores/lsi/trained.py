@@ -15,7 +15,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.numerics.memory import require_memory, training_bytes
 from lsi_engine.progress import Progress
 from lsi_engine.scores.lsi.retrain import ProbeTask, Retrained, Shards, models_at_once, retrain
-from lsi_engine.scores.lsi.trajectory import cost_against_retraining, trajectory
+from lsi_engine.scores.lsi.trajectory import trajectory
 from lsi_engine.scores.problem import Problem
 from lsi_engine.scores.seeds import SeedScores
 from lsi_engine.settings import Structure
@@ -124,10 +124,6 @@ def trained_scores(
         "loss": float(np.mean(result.loss)),
         **scores.facts(),
     }
-    if method == "trajectory":
-        facts["cost_against_retrain"] = cost_against_retraining(
-            design.rows, design.columns, objective.classes, len(samples), settings.epochs
-        )
     probabilities = result.probabilities[:, -1].mean(axis=0)
     return TrainedScores(scores, probabilities, result.layers[0], facts, _notes(facts))
 
@@ -151,12 +147,6 @@ def _notes(facts: dict[str, Any]) -> list[str]:
         notes.append(
             f"LSI agrees from seed to seed only at Spearman {agreement:.2f} (mean over pairs of {len(facts['seeds'])} "
             "seeds): rank samples by the mean over more seeds, or score a linear probe"
-        )
-    cost = facts.get("cost_against_retrain", 0.0)
-    if cost > 1:
-        notes.append(
-            f"a trajectory takes about {cost:.1f} times the arithmetic of true retraining for so few samples: "
-            "method='retrain' is exact and cheaper here"
         )
     return notes
 

@@ -84,18 +84,6 @@ def _longer(epoch: int, length: int, factor: float = 2.0) -> int:
     return max(2, round(min(LONGEST_WINDOW * epoch, factor * length)))
 
 
-def cost_against_retraining(rows: int, columns: int, classes: int, samples: int, epochs: int) -> float:
-    """Multiplications of :func:`trajectory` over those of true retraining, for ``samples`` left out of ``rows``."""
-    weights = float((classes - 1) * columns)
-    epoch = 2.0 * rows * classes * columns * samples
-    hessian = rows * columns**2 * classes * (classes - 1) / 2
-    exact = min(EXACT_EPOCHS, epochs)
-    windows, bases = planned(exact, epochs)
-    # A symmetric eigendecomposition takes about 5 K³; three states go into and out of a basis, two along each window.
-    linear = bases * (hessian + 5 * weights**3 + 6 * weights**2 * samples) + windows * 2 * weights**2 * samples
-    return (linear + (exact + windows + 1) * epoch) / ((epochs + 1) * epoch)
-
-
 def trajectory(
     task: ProbeTask,
     seed: int,
