@@ -41,14 +41,14 @@ class Softmax(Objective):
         return cls(encode_labels(targets, len(targets))[1])
 
     def encode(self, targets: Any, samples: int) -> torch.Tensor:
-        codes, found = encode_labels(targets, samples)
-        place = {label: k for k, label in enumerate(self.classes)}
-        for code, label in enumerate(found):
-            if label not in place:
+        codes, labels = encode_labels(targets, samples)
+        numbers = {label: k for k, label in enumerate(self.classes)}
+        for code, label in enumerate(labels):
+            if label not in numbers:
                 row = int(np.flatnonzero(codes == code)[0])
                 known = ", ".join(map(str, self.classes[:10])) + (", …" if len(self.classes) > 10 else "")
                 raise InputError(f"label of row {row} is {label!r}, which is none of the classes {known}")
-        return torch.as_tensor(np.array([place[label] for label in found])[codes])
+        return torch.as_tensor(np.array([numbers[label] for label in labels])[codes])
 
     def outputs(self, targets: torch.Tensor) -> int:
         return len(self.classes)

@@ -103,9 +103,9 @@ def _sample(objective: SoftmaxObjective) -> SoftmaxObjective:
     if objective.samples <= count:
         return objective
     order = torch.argsort(objective.targets, stable=True)
-    picked = order[torch.linspace(0, objective.samples - 1, count, device=order.device).round().long()].sort().values
-    design = objective.design.subset(picked.cpu().numpy())
-    return SoftmaxObjective(design, objective.targets[picked], objective.classes, objective.weight_decay)
+    rows = order[torch.linspace(0, objective.samples - 1, count, device=order.device).round().long()].sort().values
+    design = objective.design.subset(rows.cpu().numpy())
+    return SoftmaxObjective(design, objective.targets[rows], objective.classes, objective.weight_decay)
 
 
 def _conjugate_gradients(

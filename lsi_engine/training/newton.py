@@ -126,20 +126,20 @@ def _newton(
     norm = first = float(gradient.norm()) / objective.samples
     while norm > threshold:
         report = _repeating(progress, _percent(norm, first, threshold))
-        moved = None
+        advance = None
         if steps < MAXIMUM_NEWTON_STEPS:
             step = solve(theta, gradient, norm / max(first, 1e-300), report)
-            moved = _line_search(objective, theta, value, gradient, step)
+            advance = _line_search(objective, theta, value, gradient, step)
             # Where double precision itself ends, a tighter tolerance cannot be met and need not be.
-            if moved is None and norm <= ROUNDING * unit:
+            if advance is None and norm <= ROUNDING * unit:
                 break
-        if moved is None:
+        if advance is None:
             raise NotConverged(
                 f"the {objective.objective.name} probe's fit stopped after {steps} Newton steps at gradient norm "
                 f"{norm:.2e}, above {threshold:.2e}: standardise the features (feature_scaling='standardize') or raise "
                 "weight_decay"
             )
-        theta, value, gradient = moved
+        theta, value, gradient = advance
         norm = float(gradient.norm()) / objective.samples
         steps += 1
     progress("fit", 100, 100)

@@ -50,14 +50,14 @@ def fit_pairs(
 
     first = torch.cat([head.flatten() for head in start]).double().cpu().numpy()
     options = {"maxiter": EVALUATIONS, "maxfun": EVALUATIONS, "ftol": 0.0, "gtol": TOLERANCE / first.size**0.5}
-    found = minimize(evaluate, first, jac=True, method="L-BFGS-B", options=options)
-    norm = float(np.linalg.norm(found.jac))
+    optimum = minimize(evaluate, first, jac=True, method="L-BFGS-B", options=options)
+    norm = float(np.linalg.norm(optimum.jac))
     if norm > 10 * TOLERANCE:
         raise NotConverged(
-            f"the heads did not reach their optimum (gradient norm {norm:.1e} after {found.nfev} evaluations): raise "
+            f"the heads did not reach their optimum (gradient norm {norm:.1e} after {optimum.nfev} evaluations): raise "
             "weight_decay or the temperature, or start from the initial weights (start='initial')"
         )
     progress("fit", EVALUATIONS, EVALUATIONS)
-    heads = heads_at(found.x)
+    heads = heads_at(optimum.x)
     turn = torch.linalg.svd(heads[0], full_matrices=False)[0]
     return [turn.T @ head for head in heads]

@@ -110,10 +110,10 @@ class LinearBatch:
 
     def gradient_differences(self) -> torch.Tensor:
         """∇_i − ∇ ``(M, C, D')`` at the current weights."""
-        found = torch.empty_like(self.difference)
+        differences = torch.empty_like(self.difference)
         for models, gradient in self._gradients():
-            found[models] = gradient
-        return found
+            differences[models] = gradient
+        return differences
 
     def _gradients(self) -> Iterator[tuple[slice, torch.Tensor]]:
         """∇_i − ∇ ``(m, C, D')`` for blocks of models."""

@@ -131,10 +131,10 @@ class PairBatch:
         return image, text
 
     def _precision(self, pairs: Pairs, heads: tuple[torch.Tensor, torch.Tensor], absent: torch.Tensor) -> torch.Tensor:
-        found = contrastive_ggn(self.objective, pairs.images, pairs.texts, heads, absent, self.hessian)
-        diagonal = found if found.ndim == 1 else found.diagonal()
+        precision = contrastive_ggn(self.objective, pairs.images, pairs.texts, heads, absent, self.hessian)
+        diagonal = precision if precision.ndim == 1 else precision.diagonal()
         diagonal.add_(self.prior_precision)
-        return found
+        return precision
 
     def _gradients(self, models: slice) -> list[torch.Tensor]:
         """∇ of the mean loss with weight decay of each head; notes the full run's on the way."""
