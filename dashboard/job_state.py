@@ -66,7 +66,11 @@ class Job:
 
 def job(path: Path) -> Job:
     """The job in one run folder, its state checked against the process itself."""
-    status, record = Run(path).status, record_of(path)
+    run, record = Run(path), record_of(path)
+    fault = run.fault if (path / "config.json").is_file() else None
+    if fault is not None:
+        return Job(path.name, path, RunStatus(state="failed", message=fault), None)
+    status = run.status
     waiting = status.state == "queued" and record is not None and "pid" not in record
     if status.state == "queued" and record is not None and not waiting:
         # Nothing from the engine yet: it is starting, or it failed before it could say anything.
@@ -103,10 +107,12 @@ def _arguments(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def record_of(path: Path) -> dict[str, Any] | None:
+    """What the dashboard wrote down of a job; ``None`` where it wrote nothing, or nothing that can be read."""
     try:
-        return json.loads((path / "job.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        record = json.loads((path / "job.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
+    return record if isinstance(record, dict) and "arguments" in record else None
 
 
 def alive(pid: int, started: float) -> bool:

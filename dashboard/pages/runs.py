@@ -154,7 +154,7 @@ def _row(job: Job) -> dict[str, Any]:
 def _facts(job: Job) -> dict[str, Any]:
     try:
         return Run(job.path).provenance
-    except (OSError, ValueError):
+    except (InputError, OSError):
         return {}
 
 

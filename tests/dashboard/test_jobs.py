@@ -195,7 +195,7 @@ def test_a_run_from_a_terminal_is_listed_but_not_resumed_here(store: RunStore) -
 def test_what_happened_last_is_listed_first(store: RunStore) -> None:
     times = {"long": (1.0, 9.0), "next": (3.0, 4.0), "going": (5.0, None), "b": (2.0, 2.5), "a": (1.5, 2.5)}
     for name, (started, finished) in times.items():
-        write_json(store.path(name) / "config.json", {"name": name})
+        write_config(store.path(name), RunConfig(name=name, source={"kind": "digits"}))
         write_json(store.path(name) / "status.json", RunStatus(state="cancelled", started=started, finished=finished))
     assert [job.name for job in jobs.jobs(store)] == ["long", "going", "next", "a", "b"]
 
@@ -349,3 +349,22 @@ def test_a_job_of_an_earlier_version_is_resumed_from_its_configuration(store: Ru
     jobs.resume("old", store)
     wait_for(lambda: not jobs.job(store.path("old")).active, "the run to finish")
     assert jobs.job(store.path("old")).state == "done", jobs.job(store.path("old")).log_tail()
+
+
+def test_a_damaged_or_newer_run_is_listed_with_its_reason_and_hides_no_other(store: RunStore) -> None:
+    write_config(store.path("good"), asked("breast-cancer", "--name", "good"))
+    write_json(store.path("good") / "status.json", RunStatus(state="cancelled"))
+    for name, files in {
+        "newer": {"config.json": '{"format": 99}'},
+        "empty": {"config.json": ""},
+        "status": {"config.json": (store.path("good") / "config.json").read_text(), "status.json": '{"state": "?"}'},
+        "job": {"config.json": (store.path("good") / "config.json").read_text(), "job.json": "[1]"},
+    }.items():
+        store.path(name).mkdir(parents=True)
+        for file, text in files.items():
+            (store.path(name) / file).write_text(text)
+    listed = {job.name: job for job in jobs.jobs(store)}
+    assert set(listed) == {"good", "newer", "empty", "status", "job"}
+    assert listed["good"].state == "cancelled"
+    assert "newer version" in listed["newer"].status.message
+    assert {listed[name].state for name in ("newer", "empty", "status")} == {"failed"}

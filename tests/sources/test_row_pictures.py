@@ -162,6 +162,7 @@ def test_pictures_do_not_change_a_score(tmp_path: Path, pictures: Path) -> None:
 def test_the_form_asks_for_the_same(tmp_path: Path, pictures: Path) -> None:
     request = RunRequest(kind="features", name="r", path=str(npz(tmp_path)), images=str(pictures))
     assert not request.problems(RunStore(tmp_path / "cache"))
-    assert request.arguments()[-4:] == ["--images", str(pictures), "--", str(tmp_path / "features.npz")]
+    source = request.config().source
+    assert (source["images"], source["path"]) == (str(pictures), str(tmp_path / "features.npz"))
     wrong = RunRequest(kind="features", name="r", path=str(npz(tmp_path)), images=str(tmp_path / "features.npz"))
     assert wrong.problems(RunStore(tmp_path / "cache"))[0].startswith("Pictures: ")
