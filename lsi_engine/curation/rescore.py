@@ -22,7 +22,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.config import write_config
-from lsi_engine.runs.pipeline import exclusive, score_and_store
+from lsi_engine.runs.pipeline import Prepared, exclusive, score_and_store
 from lsi_engine.runs.reporting import StatusReporter
 from lsi_engine.runs.results import dataset_fingerprint
 from lsi_engine.runs.sources import features_of
@@ -79,10 +79,7 @@ def rescore(run: Run, store: RunStore, *, name: str | None = None, progress: Pro
                     np.save(file, features, allow_pickle=False)
             score_and_store(
                 Run(target),
-                samples,
-                features,
-                run.provenance["extractor_key"],
-                dataset_fingerprint(samples, features),
+                Prepared(samples, features, run.provenance["extractor_key"], dataset_fingerprint(samples, features)),
                 report,
                 seconds={"features": round(time.perf_counter() - started, 3)},
                 # Only an optimum does not depend on where its search began.

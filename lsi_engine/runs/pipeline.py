@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -128,28 +128,37 @@ def _compute_stages(run: Run, store: RunStore, report: StatusReporter) -> None:
             np.save(file, features, allow_pickle=False)
     else:
         (run.path / "features.npy").unlink(missing_ok=True)
-    score_and_store(
-        run, samples, features, extractor_key, fingerprint_of_data, report, seconds=seconds, extracted=extraction.rows
-    )
+    prepared = Prepared(samples, features, extractor_key, fingerprint_of_data, extraction.rows)
+    score_and_store(run, prepared, report, seconds=seconds)
+
+
+class Prepared(NamedTuple):
+    """What is scored: ``samples`` with their ``features (N, D)``, and where these come from.
+
+    ``extractor_key`` as in the feature cache, ``fingerprint`` of the dataset; ``extracted``: rows of features that no
+    cache held.
+    """
+
+    samples: SampleSet
+    features: NDArray
+    extractor_key: str | None
+    fingerprint: str
+    extracted: int = 0
 
 
 def score_and_store(
     run: Run,
-    samples: SampleSet,
-    features: NDArray,
-    extractor_key: str | None,
-    fingerprint_of_data: str,
+    prepared: Prepared,
     report: Progress,
     *,
     seconds: Mapping[str, float],
-    extracted: int = 0,
     initial_weights: Sequence[ArrayLike] | None = None,
 ) -> None:
-    """Score ``samples`` on their ``features (N, D)`` as the run's config says, and write everything a run holds.
+    """Score what is ``prepared`` as the run's config says, and write everything a run holds.
 
-    ``seconds`` are the timings of the stages before, ``extracted`` the rows of features that no cache held;
-    ``initial_weights`` as in :func:`lsi_engine.score`.
+    ``seconds`` are the timings of the stages before; ``initial_weights`` as in :func:`lsi_engine.score`.
     """
+    samples, features, extractor_key = prepared.samples, prepared.features, prepared.extractor_key
     from lsi_engine.scores.score import score
 
     config, seconds = run.config, dict(seconds)
@@ -180,10 +189,10 @@ def score_and_store(
         samples,
         table,
         extractor_key=extractor_key,
-        dataset_fingerprint=fingerprint_of_data,
+        dataset_fingerprint=prepared.fingerprint,
         warnings=[str(warning.message) for warning in caught],
         timings=seconds,
-        extracted=extracted,
+        extracted=prepared.extracted,
         whole_groups=whole_groups,
     )
 

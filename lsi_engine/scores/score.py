@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from numpy.typing import ArrayLike
@@ -22,7 +22,7 @@ from lsi_engine.scores.lsi.trained import (
 from lsi_engine.scores.problem import Problem
 from lsi_engine.scores.table import ScoreTable
 from lsi_engine.scores.tabulate import Stages, closed_form_table, trained_table
-from lsi_engine.settings import Hessian, LooPrior, Method, Precision, Scaling, ScoreSettings, Structure
+from lsi_engine.settings import Hessian, LooPrior, Method, Precision, Scaling, ScoreSettings
 from lsi_engine.training.descent import SgdSettings
 
 #: LSI is a divergence: below −this, relative to the largest, a negative value is a fault and not rounding.
@@ -186,18 +186,7 @@ def score(
             notes += stopped_short(problem, descent, settings.seed_list[0], table.info, progress)
     else:
         trained = trained_scores(
-            problem,
-            descent,
-            method=method,
-            hidden=settings.hidden,
-            hessian=cast(Structure, hessian),
-            samples=index,
-            seeds=settings.seed_list,
-            initial_weights=initial_weights,
-            score_epochs=score_epochs,
-            precision=precision,
-            shards=shards,
-            progress=progress,
+            problem, settings, samples=index, initial_weights=initial_weights, shards=shards, progress=progress
         )
         clock.done("scores")
         table = trained_table(problem, trained, index, info)

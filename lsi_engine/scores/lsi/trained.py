@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from lsi_engine.scores.lsi.retrain import ProbeTask, Retrained, Shards, models_a
 from lsi_engine.scores.lsi.trajectory import trajectory
 from lsi_engine.scores.problem import Problem
 from lsi_engine.scores.seeds import SeedScores
-from lsi_engine.settings import Structure
+from lsi_engine.settings import ScoreSettings, Structure
 from lsi_engine.training.descent import SgdSettings, initial_layers
 from lsi_engine.training.softmax_objective import gradient_norm
 
@@ -70,20 +70,20 @@ def check_initial_weights(given: Sequence[ArrayLike] | None, sizes: Sequence[int
 
 def trained_scores(
     problem: Problem,
-    settings: SgdSettings,
+    options: ScoreSettings,
     *,
-    method: Literal["trajectory", "retrain"],
-    hidden: int | None,
-    hessian: Structure,
     samples: NDArray[np.int64],
-    seeds: Sequence[int],
     initial_weights: Sequence[ArrayLike] | None,
-    score_epochs: Sequence[int],
-    precision: Literal["auto", "float32", "float64"],
     shards: Shards | None,
     progress: Progress,
 ) -> TrainedScores:
-    """Run ``method`` for every seed; see :func:`lsi_engine.score` for the arguments. Raises ``InputError``."""
+    """Run the method of ``options``, which must be one that trains, for every seed.
+
+    See :func:`lsi_engine.score` for the arguments. Raises ``InputError``.
+    """
+    method, hidden, seeds, hessian = options.method, options.hidden, options.seed_list, cast(Structure, options.hessian)
+    precision, score_epochs = options.precision, options.score_epochs
+    settings = SgdSettings(options.learning_rate, options.momentum, options.epochs, options.weight_decay)
     objective, design = problem.objective, problem.objective.design
     sizes = [design.dimension, objective.classes] if hidden is None else [design.dimension, hidden, objective.classes]
     initial = check_initial_weights(initial_weights, sizes)
