@@ -16,11 +16,14 @@ import psutil
 import pytest
 
 from dashboard import jobs
+from dashboard.components import background
 from dashboard.run_request import RunRequest
 from lsi_engine.cli.compute.commands import plan
 from lsi_engine.errors import InputError
 from lsi_engine.files import write_json
+from lsi_engine.runs.artefacts.projection import map_folder, project
 from lsi_engine.runs.config import RunConfig, write_config
+from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.store import HEARTBEAT_SECONDS, RunStatus, RunStore
 
 PATIENCE_SECONDS = 120
@@ -368,3 +371,17 @@ def test_a_damaged_or_newer_run_is_listed_with_its_reason_and_hides_no_other(sto
     assert listed["good"].state == "cancelled"
     assert "newer version" in listed["newer"].status.message
     assert {listed[name].state for name in ("newer", "empty", "status")} == {"failed"}
+
+
+def test_a_map_can_be_asked_for_where_another_lies_already(store: RunStore) -> None:
+    """What a page draws by itself leaves a folder without a report: nobody is at work there."""
+    run, _ = compute(asked("breast-cancer", "--name", "mapped"), store)
+    project(run, store.cache, "pca")
+    folder = map_folder(run)
+    assert folder.is_dir()
+    assert not background.is_going(folder)
+    assert background.problem(folder) is None
+    jobs.start_map(run, store, kind="pca")
+    assert (folder / "job.json").is_file()
+    wait_for(lambda: not background.is_going(folder), "the map to be laid out")
+    assert jobs.job(folder).state == "done", jobs.job(folder).log_tail()
