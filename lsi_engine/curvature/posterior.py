@@ -25,7 +25,8 @@ class Step(NamedTuple):
     """Leaving out each of n samples, one at a time; float64 but for ``x``.
 
     ``x (n, D')`` in the products' dtype, ``p (n, C)``, ``basis`` Q ``(C, R)``, ``f`` and ``s (n, R, R)``, ``w (n, R)``,
-    ``ju`` J_iu and ``shift`` J_iΔ_i ``(n, R)``.
+    ``ju`` J_iu and ``shift`` J_iΔ_i ``(n, R)``. ``own_x (n, D')``: the rows in the features' own coordinates, where
+    ``x`` and G are in those of the span of all rows; else ``x`` itself.
     """
 
     x: torch.Tensor
@@ -36,23 +37,32 @@ class Step(NamedTuple):
     w: torch.Tensor
     ju: torch.Tensor
     shift: torch.Tensor
+    own_x: torch.Tensor
 
     def deltas(self, columns: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        """Δ_i ``(n, R, D')`` in the coordinates of G⁻¹'s ``columns (R·D', R·D')`` and of ``u (R, D')``."""
+        """Δ_i ``(n, R, D')`` in the coordinates of G⁻¹'s ``columns`` (a row a kick, R·D') and ``u (R, D')``."""
         dtype = self.x.dtype
         kicks = (self.w.to(dtype)[:, :, None] * self.x[:, None, :]).flatten(1)  # J_iᵀw_i
         return product(kicks, columns).view(len(self.x), *u.shape).add_(u)
 
 
 class DiagonalParts:
-    """The diagonal posterior; see :mod:`lsi_engine.curvature.diagonal`."""
+    """The diagonal posterior; see :mod:`lsi_engine.curvature.diagonal`.
 
-    def __init__(self, posterior: DiagonalPosterior, g_inverse: torch.Tensor, u: torch.Tensor) -> None:
+    A diagonal is one in the features' own coordinates only: ``turn (D', r)`` leads there from those of G.
+    """
+
+    def __init__(
+        self, posterior: DiagonalPosterior, g_inverse: torch.Tensor, u: torch.Tensor, turn: torch.Tensor | None
+    ) -> None:
         self.posterior = posterior
+        if turn is not None:
+            g_inverse = (g_inverse.view(-1, u.shape[1]) @ turn.T).view(len(g_inverse), -1)
+            u = u @ turn.T
         self.columns, self.u = g_inverse.to(posterior.dtype), u.to(posterior.dtype)
 
     def parts(self, step: Step) -> Parts:
-        return self.posterior.parts(step.x, step.p, step.deltas(self.columns, self.u), step.shift)
+        return self.posterior.parts(step.own_x, step.p, step.deltas(self.columns, self.u), step.shift)
 
 
 class KroneckerParts:

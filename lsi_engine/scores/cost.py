@@ -23,6 +23,7 @@ from lsi_engine.scores.lsi.trajectory import EXACT_EPOCHS, planned
 from lsi_engine.scores.structure import choose_for
 from lsi_engine.settings import Hessian, Method
 from lsi_engine.training.conjugate_gradients import PRECONDITIONER_COLUMNS, PRECONDITIONER_ROWS, PRECONDITIONER_SHARE
+from lsi_engine.training.row_space import SHARE
 
 #: What a fit takes on the data tried so far: Newton steps, products with the Hessian, preconditioners from a sample.
 NEWTON_STEPS, HESSIAN_PRODUCTS, PRECONDITIONERS = 8, 30, 1
@@ -182,7 +183,10 @@ def _block_row(task: Task) -> float:
 
 
 def _closed_form(task: Task, device: torch.device) -> tuple[float, Arithmetic]:
-    n, columns, classes, size = task.samples, task.columns, task.classes, task.classes - 1
+    n, classes, size = task.samples, task.classes, task.classes - 1
+    if n <= SHARE * task.columns:
+        task = replace(task, dimension=n - 1)  # everything lies in the span of the rows
+    columns = task.columns
     unknowns = float(size * columns)
     choice = choose_for(task.classes, columns, task.hessian, task.unequal_prior, device)
     single = choice.exact_shift and n * unknowns**2 > DOUBLE_PRECISION_WORK

@@ -8,8 +8,8 @@ import psutil
 import torch
 
 from lsi_engine.numerics.memory import require_memory
-from lsi_engine.scores.problem import Problem
 from lsi_engine.settings import Hessian, Structure
+from lsi_engine.training.softmax_objective import SoftmaxObjective
 
 #: ``auto`` gives the full Hessian this share of the machine's memory. The whole memory counts and not what happens to
 #: be free, so that the same input on the same machine makes the same choice.
@@ -26,8 +26,8 @@ class Choice(NamedTuple):
     matrices: float
 
 
-def choose(problem: Problem, hessian: Hessian) -> Choice:
-    """The structure to use for the closed form.
+def choose(objective: SoftmaxObjective, prior_precision: float, hessian: Hessian) -> Choice:
+    """The structure to use for the closed form, of a posterior with the prior δ ``prior_precision``.
 
     ``"diag"`` and ``"full"`` are always what they say, and refused where they do not fit. ``"kron"`` takes the exact
     shift where the full Hessian fits. ``"auto"`` is full where that fits, else Kronecker-factored.
@@ -37,9 +37,8 @@ def choose(problem: Problem, hessian: Hessian) -> Choice:
     InputError
         When what was asked for needs more memory than there is, with both figures.
     """
-    objective, design = problem.objective, problem.objective.design
-    unequal = abs(problem.prior_precision - objective.ridge) > 1e-3 * objective.ridge
-    return choose_for(objective.classes, design.columns, hessian, unequal, design.device)
+    unequal = abs(prior_precision - objective.ridge) > 1e-3 * objective.ridge
+    return choose_for(objective.classes, objective.design.columns, hessian, unequal, objective.design.device)
 
 
 def choose_for(classes: int, columns: int, hessian: Hessian, unequal_prior: bool, device: torch.device) -> Choice:

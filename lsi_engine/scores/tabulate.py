@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from lsi_engine.scores.structure import choose
 from lsi_engine.scores.table import ScoreTable
 from lsi_engine.settings import ScoreSettings
 from lsi_engine.training.newton import fit_linear_probe
+from lsi_engine.training.row_space import row_space
 
 
 class Stages:
@@ -48,16 +50,19 @@ def closed_form_table(
     :func:`lsi_engine.score` does.
     """
     precision, loo_prior = settings.precision, settings.loo_prior
-    objective = problem.objective
-    choice = choose(problem, settings.hessian)
+    own = problem.objective
+    span = row_space(own)
+    objective = own if span is None else span.objective
+    choice = choose(objective, problem.prior_precision, settings.hessian)
     reduced = (objective.classes - 1) * objective.design.columns
     single_precision = choice.exact_shift and (
         precision == "float32"
         or (precision == "auto" and objective.samples * float(reduced) ** 2 > DOUBLE_PRECISION_WORK)
     )
-    probe = fit_linear_probe(
-        objective, tolerance=settings.tolerance, start=start[0] if start else None, progress=progress
-    )
+    first = start[0] if start else None
+    if first is not None and span is not None:
+        first = first.to(span.turn) @ span.turn
+    probe = fit_linear_probe(objective, tolerance=settings.tolerance, start=first, progress=progress)
     clock.done("fit")
     if choice.exact_shift:
         left_out = leave_one_out(
@@ -67,6 +72,7 @@ def closed_form_table(
             prior_precision=problem.prior_precision,
             loo_prior=loo_prior,
             index=index,
+            within=None if span is None else (own.design, span.turn),
             dtype=torch.float32 if single_precision else torch.float64,
             progress=progress,
         )
@@ -80,6 +86,8 @@ def closed_form_table(
             progress=progress,
         )
     clock.done("scores")
+    if span is not None:
+        probe = replace(probe, theta=span.back(probe.theta))
     table = ScoreTable(
         lsi_mean_shift=left_out.mean_shift.cpu().numpy(),
         lsi_covariance=left_out.covariance.cpu().numpy(),

@@ -34,7 +34,7 @@ from lsi_engine.curvature.gauss_newton import ggn
 from lsi_engine.curvature.kronecker import KroneckerCurvature
 from lsi_engine.curvature.posterior import DiagonalParts, FullParts, KroneckerParts, Step, apply
 from lsi_engine.losses.softmax import class_covariance, contrasts
-from lsi_engine.numerics.design import BLOCK_ROWS
+from lsi_engine.numerics.design import BLOCK_ROWS, Design
 from lsi_engine.numerics.grams import QuadraticForms
 from lsi_engine.numerics.parallel import cores_of, in_parallel
 from lsi_engine.numerics.products import inverse
@@ -88,6 +88,7 @@ def leave_one_out(
     prior_precision: float,
     loo_prior: LooPrior = "rescaled",
     index: NDArray[np.int64] | None = None,
+    within: tuple[Design, torch.Tensor] | None = None,
     dtype: torch.dtype = torch.float64,
     progress: Progress = silent,
 ) -> LeaveOneOut:
@@ -101,6 +102,9 @@ def leave_one_out(
         δ, the same number in both posteriors.
     index
         ``(n,)`` rows to leave out; all when ``None``.
+    within
+        Where ``objective`` and ``probe`` are those of the span of the rows
+        (:mod:`lsi_engine.training.row_space`): the design in the features' own coordinates, and V ``(D', r)``.
     dtype
         Of the large products; everything that is factorised or subtracted is float64.
 
@@ -110,6 +114,7 @@ def leave_one_out(
         When the Hessian is not numerically positive definite.
     """
     design, classes = objective.design, objective.classes
+    own, turn = within or (design, None)
     device = design.device
     basis = contrasts(classes, dtype=torch.float64, device=device)
     size = classes - 1
@@ -134,10 +139,10 @@ def leave_one_out(
         kronecker = KroneckerCurvature(design, p, basis, progress=progress)
         posterior = KroneckerParts(kronecker, prior_precision, g_inverse, u, dtype)
     else:
-        work = float(design.rows) * classes * size * design.columns**2
-        follow = work <= FOLLOW_WORK or design.rows <= FOLLOW * size * design.columns
-        diagonal = DiagonalPosterior(design, p, basis, prior_precision, follow=follow, dtype=dtype, progress=progress)
-        posterior = DiagonalParts(diagonal, g_inverse, u)
+        work = float(own.rows) * classes * size * own.columns**2
+        follow = work <= FOLLOW_WORK or own.rows <= FOLLOW * size * own.columns
+        diagonal = DiagonalPosterior(own, p, basis, prior_precision, follow=follow, dtype=dtype, progress=progress)
+        posterior = DiagonalParts(diagonal, g_inverse, u, turn)
     del g_inverse, regularised
 
     count = objective.samples if index is None else len(index)
@@ -145,12 +150,13 @@ def leave_one_out(
     covariance, leverage = torch.empty_like(mean_shift), torch.empty_like(mean_shift)
     probabilities = p.new_empty(count, classes)
     eye = torch.eye(size, dtype=torch.float64, device=device)
-    step = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // (cores_of(device) * classes * design.columns)))
+    step = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // (cores_of(device) * classes * own.columns)))
 
     def leave_out(block: tuple[slice, slice | torch.Tensor]) -> int:
         part, rows = block
         x = design.block(rows, dtype)
         x64 = x.to(torch.float64)
+        own_x = x if turn is None else own.block(rows, dtype)
         p_block = p[rows]
         f = class_covariance(p_block, basis)
         residual = p_block @ basis - basis[objective.targets[rows]]
@@ -161,7 +167,7 @@ def leave_one_out(
         shift = apply(s, w) + ju  # J_iΔ_i
         leverage[part] = fs.diagonal(dim1=1, dim2=2).sum(dim=1)
         probabilities[part] = torch.softmax(x64 @ probe.theta.T + shift @ basis.T, dim=1)
-        mean_shift[part], covariance[part] = posterior.parts(Step(x, p_block, basis, f, s, w, ju, shift))
+        mean_shift[part], covariance[part] = posterior.parts(Step(x, p_block, basis, f, s, w, ju, shift, own_x))
         return part.stop
 
     for done in in_parallel(leave_out, design.selected(index, step), device):
