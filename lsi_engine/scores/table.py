@@ -59,6 +59,8 @@ class ScoreTable:
         How features were scaled.
     index
         ``(N,)`` row of each scored sample in the input.
+    names
+        The same rows in the pandas index that features or labels came with, ``None`` where there was none.
     info
         JSON-able facts: method, hessian, conventions, gradient norm, seconds by stage, warnings.
     seed_scores
@@ -81,6 +83,7 @@ class ScoreTable:
     info: dict[str, Any] = field(default_factory=dict)
     seed_scores: SeedScores | None = None
     layers: list[NDArray[np.float64]] = field(default_factory=list)
+    names: pd.Index | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -111,7 +114,8 @@ class ScoreTable:
         return self.loo_probability - others.max(axis=1)
 
     def to_frame(self, scores: Iterable[str] = ()) -> pd.DataFrame:
-        """One row a sample, columns ``SCORE_COLUMNS``, indexed by the sample's row in the input.
+        """One row a sample, columns ``SCORE_COLUMNS``, indexed by the sample's row in the input, or by the pandas
+        index that features or labels came with.
 
         ``scores`` names further ones of :data:`lsi_engine.scores.registry.SCORES` (or ``all``); their columns follow.
         Raises ``InputError`` for a score that is not to be had.
@@ -139,7 +143,8 @@ class ScoreTable:
             "leverage": self.leverage,
             "margin": self.margin,
         }
-        frame = pd.DataFrame(columns, index=pd.Index(self.index, name="sample"))[list(SCORE_COLUMNS)]
+        rows = pd.Index(self.index, name="sample") if self.names is None else self.names
+        frame = pd.DataFrame(columns, index=rows)[list(SCORE_COLUMNS)]
         for score in chosen(scores):
             assert score.compute is not None
             for name, values in score.compute(self).items():

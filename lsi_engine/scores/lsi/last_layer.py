@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.inputs import check_features
@@ -51,7 +51,7 @@ class LastLayer:
 
 def score_model(
     model: nn.Module,
-    loader: Iterable[Any],
+    loader: Iterable[Any] | Dataset[Any],
     *,
     weight_decay: float,
     objective: str | Objective = "softmax",
@@ -73,7 +73,8 @@ def score_model(
     model
         Put into eval mode for the pass and left exactly as it was: modes, gradients, running statistics, hooks.
     loader
-        Batches in a fixed order, no augmentation; row i of the result is the i-th sample that it gives.
+        Batches in a fixed order, no augmentation; row i of the result is the i-th sample that it gives. A ``Dataset``
+        is read in its order. A sampler of your own is run twice, and refused when its order changes.
     weight_decay
         What the head was trained with (mean form: torch's ``weight_decay`` with a mean loss).
     objective
@@ -141,7 +142,7 @@ def score_model(
 
 def last_layer(
     model: nn.Module,
-    loader: Iterable[Any],
+    loader: Iterable[Any] | Dataset[Any],
     *,
     head: str | None = None,
     unpack: Unpack | None = None,
@@ -151,8 +152,7 @@ def last_layer(
 
     Arguments and errors as in :func:`score_model`.
     """
-    if isinstance(getattr(loader, "sampler", None), RandomSampler):
-        raise InputError("the loader shuffles, so rows could not be told apart: build it with shuffle=False")
+    loader = _in_fixed_order(loader)
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     if head is not None and head not in linear:
         raise InputError(f"the model has no linear layer {head!r}; it has: {', '.join(linear) or 'none'}")
@@ -193,6 +193,35 @@ def last_layer(
         None if layer.bias is None else layer.bias.detach().to(torch.float64),
         name,
     )
+
+
+def _in_fixed_order(loader: Iterable[Any] | Dataset[Any]) -> Iterable[Any]:
+    """Batches whose order is the same every time. Raises ``InputError`` for a loader that shuffles."""
+    if isinstance(loader, Dataset) and not isinstance(loader, DataLoader):
+        return DataLoader(loader, batch_size=DATASET_BATCH)
+    if not isinstance(loader, Iterable):
+        raise InputError(
+            f"the loader is a {type(loader).__name__}: give a DataLoader, a Dataset, or a list of batches"
+        )
+    sampler = getattr(loader, "batch_sampler", None) or getattr(loader, "sampler", None)
+    order = getattr(loader, "sampler", None) if type(sampler) is BatchSampler else sampler
+    if order is None or isinstance(getattr(loader, "dataset", None), IterableDataset):
+        return loader
+    # Two passes of a fixed order agree; of a few rows drawn at random, now and then by chance, hence several.
+    if not isinstance(order, SequentialSampler):
+        first = _order_of(order)
+        if any(_order_of(order) != first for _ in range(ORDER_PASSES)):
+            raise InputError("the loader shuffles, so rows could not be told apart: build it with shuffle=False")
+    return loader
+
+
+def _order_of(sampler: Iterable[Any]) -> list[Any]:
+    """What a sampler draws in one pass; torch's random state is left as it was."""
+    state = torch.get_rng_state()
+    # A loop draws its seed from torch's state: with that put back, a shuffling sampler would repeat itself.
+    rows = [list(drawn) if isinstance(drawn, list | tuple | torch.Tensor) else drawn for drawn in sampler]
+    torch.set_rng_state(state)
+    return rows
 
 
 @dataclass

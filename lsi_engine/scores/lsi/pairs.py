@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 
 from lsi_engine.errors import InputError, LsiWarning, one_of
-from lsi_engine.inputs import check_features
+from lsi_engine.inputs import check_features, check_groups, check_samples
 from lsi_engine.losses.contrastive import ContrastiveLoss, Similarity
 from lsi_engine.numerics.device import device_named
 from lsi_engine.numerics.memory import require_memory
@@ -22,7 +21,7 @@ from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.pair_scores import PairScores
 from lsi_engine.scores.lsi.pair_task import PairTask
 from lsi_engine.scores.lsi.retrain import Shards, models_at_once, retrain
-from lsi_engine.scores.lsi.trained import UNRELIABLE, check_samples
+from lsi_engine.scores.lsi.trained import UNRELIABLE
 from lsi_engine.scores.seeds import SeedScores
 from lsi_engine.settings import check_seeds
 from lsi_engine.training.batches.pairs import Pairs
@@ -199,11 +198,7 @@ def as_pairs(
         raise InputError(f"{len(parts[0])} images but {len(parts[1])} texts; row i of both must be pair i")
     if len(parts[0]) < 3:
         raise InputError(f"{len(parts[0])} pairs: at least 3 are needed, so that one can be left out of a comparison")
-    codes = np.arange(len(parts[0])) if groups is None else pd.factorize(np.asarray(groups))[0]
-    if len(codes) != len(parts[0]):
-        raise InputError(f"{len(parts[0])} pairs but {len(codes)} groups; they must match one to one")
-    if (codes < 0).any():
-        raise InputError(f"group of pair {int(np.flatnonzero(codes < 0)[0])} is missing")
+    codes = np.arange(len(parts[0])) if groups is None else check_groups(groups, len(parts[0]), "pairs")[0]
     if len(np.unique(codes)) < 3:
         raise InputError("all pairs belong to one or two groups: there is nothing to tell a pair's partner from")
     return Pairs(parts[0], parts[1], torch.as_tensor(codes, dtype=torch.int64, device=parts[0].device))
