@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lsi_engine.errors import InputError
 from lsi_engine.numerics.design import FeatureScaling
 from lsi_engine.scores.registry import chosen
 from lsi_engine.scores.seeds import SeedScores
@@ -26,6 +28,9 @@ SCORE_COLUMNS = (
     "leverage",
     "margin",
 )
+
+#: Rows that a table shows of itself.
+SHOWN_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,45 @@ class ScoreTable:
         others = self.probabilities.copy()
         np.put_along_axis(others, self.codes[:, None], -1.0, axis=1)
         return self.loo_probability - others.max(axis=1)
+
+    def __repr__(self) -> str:
+        return f"{self._headline()}\n{self._top().to_string()}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self._headline())}</p>{self._top().to_html()}"
+
+    def _headline(self) -> str:
+        how = [str(self.info[name]).replace("_", " ") for name in ("method", "hessian") if name in self.info]
+        return " · ".join([f"ScoreTable: {len(self):,} samples", f"{len(self.classes)} classes", *how])
+
+    def _top(self) -> pd.DataFrame:
+        """The rows of the largest LSI, for a look: to_frame() has them all."""
+        return self.to_frame().nlargest(SHOWN_ROWS, "lsi")[["lsi", "suspicion", "suggested_label"]]
+
+    def find_label_issues(
+        self,
+        return_indices_ranked_by: Literal["self_confidence", "normalized_margin", "confidence_weighted_entropy"]
+        | None = None,
+        **settings: Any,
+    ) -> NDArray[Any]:
+        """``cleanlab.filter.find_label_issues`` on the given labels and the leave-one-out probabilities.
+
+        By default a mask ``(N,)`` of booleans; with ``return_indices_ranked_by`` the table's row numbers, int64, worst
+        label first. ``settings`` are cleanlab's: ``filter_by``, ``frac_noise`` and so on. In one process unless
+        ``n_jobs`` says otherwise.
+
+        Raises ``InputError`` where cleanlab is not installed.
+        """
+        try:
+            from cleanlab.filter import find_label_issues
+        except ImportError as error:
+            raise InputError("find_label_issues asks cleanlab, which is not installed: pip install cleanlab") from error
+        return find_label_issues(
+            self.codes,
+            np.clip(self.probabilities, 0, 1),
+            return_indices_ranked_by=return_indices_ranked_by,
+            **{"n_jobs": 1, **settings},
+        )
 
     def to_frame(self, scores: Iterable[str] = ()) -> pd.DataFrame:
         """One row a sample, columns ``SCORE_COLUMNS``, indexed by the sample's row in the input, or by the pandas

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 OSCILLATION_WINDOW = 40
 #: Steps of an oscillating loss, relative to the loss, that are worth a complaint.
 OSCILLATION_SIZE = 1e-3
+#: Of a loss that jumps without a rhythm: the share of turns and of rises among its steps, and what is left of their
+#: size in the second half of the window. The swings of momentum turn seldom, or die away by far more.
+CHAOS_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def initial_layers(sizes: Sequence[int], seed: int) -> list[torch.Tensor]:
 
 
 def check_training(losses: Sequence[float], settings: SgdSettings) -> None:
-    """Refuse a run whose loss rose or keeps jumping between two values: its weights mean nothing.
+    """Refuse a run whose loss rose, keeps jumping between two values or jumps about: its weights mean nothing.
 
     Parameters
     ----------
@@ -100,4 +103,13 @@ def check_training(losses: Sequence[float], settings: SgdSettings) -> None:
         raise NotConverged(
             f"training oscillates: over its last {OSCILLATION_WINDOW} epochs the loss goes up and down by "
             f"{size:.2g} around {losses[-1]:.4g} every other step; {remedy}"
+        )
+    half = len(steps) // 2
+    early, late = (sum(abs(step) for step in part) for part in (steps[:half], steps[-half:]))
+    rise = sum(step for step in steps if step > 0) / len(steps)
+    jumps = turns > CHAOS_SHARE * len(steps) and rise > CHAOS_SHARE * size and late > CHAOS_SHARE * early
+    if jumps and size > OSCILLATION_SIZE * losses[-1]:
+        raise NotConverged(
+            f"training jumps about: over its last {OSCILLATION_WINDOW} epochs the loss goes between {min(tail):.4g} "
+            f"and {max(tail):.4g} by {size:.2g} an epoch, up as much as down; {remedy}"
         )

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
+from torch.utils.data import Dataset
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.inputs import check_features
+from lsi_engine.inputs.loaders import first_again, in_fixed_order
 from lsi_engine.losses.objective import Objective
 from lsi_engine.losses.softmax import Softmax
 from lsi_engine.numerics.design import Design, FeatureScaling
@@ -74,7 +75,8 @@ def score_model(
         Put into eval mode for the pass and left exactly as it was: modes, gradients, running statistics, hooks.
     loader
         Batches in a fixed order, no augmentation; row i of the result is the i-th sample that it gives. A ``Dataset``
-        is read in its order. A sampler of your own is run twice, and refused when its order changes.
+        is read in its order. What samplers draw and what the first batch holds is looked at twice, and refused where
+        it changes.
     weight_decay
         What the head was trained with (mean form: torch's ``weight_decay`` with a mean loss).
     objective
@@ -152,7 +154,7 @@ def last_layer(
 
     Arguments and errors as in :func:`score_model`.
     """
-    loader = _in_fixed_order(loader)
+    loader = in_fixed_order(loader)
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     if head is not None and head not in linear:
         raise InputError(f"the model has no linear layer {head!r}; it has: {', '.join(linear) or 'none'}")
@@ -164,7 +166,9 @@ def last_layer(
     targets: list[torch.Tensor] = []
     name = head
     with _frozen(model), _recorded(watched) as calls, torch.no_grad():
-        for number, batch in enumerate(loader):
+
+        def read(number: int, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            nonlocal name
             inputs, labels = (unpack or _pair)(batch)
             calls.clear()
             _call(model, _moved(inputs, device))
@@ -180,11 +184,16 @@ def last_layer(
                     "of features a sample is needed. Name another layer with head=, or say what the targets are "
                     "with unpack="
                 )
-            features.append(given.detach())
-            targets.append(labels.detach().cpu())
+            return given.detach(), labels.detach().cpu()
+
+        for number, batch in enumerate(loader):
+            for whole, part in zip((features, targets), read(number, batch), strict=True):
+                whole.append(part)
             progress("features", number + 1, max(total, number + 1))
-    if not features or name is None:
-        raise InputError("the loader gives no batches")
+        if not features or name is None:
+            raise InputError("the loader gives no batches")
+        for batch in first_again(loader):
+            _same_batch((features[0], targets[0]), read(0, batch))
     layer = linear[name]
     return LastLayer(
         torch.cat(features),
@@ -195,33 +204,19 @@ def last_layer(
     )
 
 
-def _in_fixed_order(loader: Iterable[Any] | Dataset[Any]) -> Iterable[Any]:
-    """Batches whose order is the same every time. Raises ``InputError`` for a loader that shuffles."""
-    if isinstance(loader, Dataset) and not isinstance(loader, DataLoader):
-        return DataLoader(loader, batch_size=DATASET_BATCH)
-    if not isinstance(loader, Iterable):
-        raise InputError(
-            f"the loader is a {type(loader).__name__}: give a DataLoader, a Dataset, or a list of batches"
-        )
-    sampler = getattr(loader, "batch_sampler", None) or getattr(loader, "sampler", None)
-    order = getattr(loader, "sampler", None) if type(sampler) is BatchSampler else sampler
-    if order is None or isinstance(getattr(loader, "dataset", None), IterableDataset):
-        return loader
-    # Two passes of a fixed order agree; of a few rows drawn at random, now and then by chance, hence several.
-    if not isinstance(order, SequentialSampler):
-        first = _order_of(order)
-        if any(_order_of(order) != first for _ in range(ORDER_PASSES)):
-            raise InputError("the loader shuffles, so rows could not be told apart: build it with shuffle=False")
-    return loader
-
-
-def _order_of(sampler: Iterable[Any]) -> list[Any]:
-    """What a sampler draws in one pass; torch's random state is left as it was."""
-    state = torch.get_rng_state()
-    # A loop draws its seed from torch's state: with that put back, a shuffling sampler would repeat itself.
-    rows = [list(drawn) if isinstance(drawn, list | tuple | torch.Tensor) else drawn for drawn in sampler]
-    torch.set_rng_state(state)
-    return rows
+def _same_batch(first: tuple[torch.Tensor, ...], again: tuple[torch.Tensor, ...]) -> None:
+    """Raise ``InputError`` unless the features and targets of a batch are what they were in another pass."""
+    for before, after in zip(first, again, strict=True):
+        same = before.shape == after.shape and before.dtype == after.dtype
+        if same and before.dtype.is_floating_point:
+            same = torch.allclose(before, after, rtol=1e-3, atol=1e-5, equal_nan=True)
+        elif same:
+            same = torch.equal(before, after)
+        if not same:
+            raise InputError(
+                "the loader's first batch is another one in a second pass: it shuffles or augments, so rows could not "
+                "be told apart; build it with shuffle=False and without random transforms"
+            )
 
 
 @dataclass

@@ -117,6 +117,7 @@ def retrain_network(
     """
     one_of("hessian", hessian, ("diag", "full"))
     problem = NetworkProblem(model, inputs, targets, objective)
+    problem.objective.check(problem.targets)
     rows = check_samples(samples, len(inputs))
     delta = len(inputs) * settings.weight_decay if prior_precision == "weight_decay" else float(prior_precision)
     if not (math.isfinite(delta) and delta > 0):
