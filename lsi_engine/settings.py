@@ -24,8 +24,8 @@ Method = Literal["closed_form", "trajectory", "retrain"]
 Precision = Literal["auto", "float32", "float64"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
-#: Of the fit, relative to one sample's gradient.
-MOST_TOLERANCE = 1e-3
+#: Of the fit, relative to one sample's gradient: with 1e-3 an LSI was 17 % off on sixty samples of three classes.
+MOST_TOLERANCE = 1e-6
 #: Seeds that ``seeds=k`` stands for begin here, as in the paper's code.
 FIRST_SEED = 5
 

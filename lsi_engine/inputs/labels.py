@@ -34,6 +34,8 @@ def encode_labels(labels: Any, samples: int) -> tuple[NDArray[np.int64], list[An
         raise InputError(f"labels of shape {tuple(labels.shape)}: one label a sample is needed")
     if isinstance(labels, np.ma.MaskedArray):
         labels = labels.tolist()  # masked ones are None
+    if isinstance(labels, np.ndarray) and labels.dtype.kind == "S":
+        labels = labels.astype(object)
     if isinstance(labels, np.ndarray) and not labels.dtype.isnative:
         labels = labels.astype(labels.dtype.newbyteorder("="))
     series = pd.Series(
