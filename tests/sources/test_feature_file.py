@@ -28,7 +28,7 @@ def npz(folder: Path, **arrays: Any) -> Path:
 
 @pytest.mark.parametrize(
     ("dtype", "stored"),
-    [("f2", "f4"), ("f4", "f4"), ("f8", "f8"), ("u1", "f4"), ("i8", "f4"), (">f4", "f4")],
+    [("f2", "f4"), ("f4", "f4"), ("f8", "f8"), ("u1", "f4"), ("i2", "f4"), ("i8", "f8"), (">f4", "f4")],
 )
 def test_numbers_of_every_width(tmp_path: Path, dtype: str, stored: str) -> None:
     samples = feature_file(npz(tmp_path, features=FEATURES.astype(dtype), labels=[0, 1, 0, 1]))

@@ -90,7 +90,10 @@ def table(path: str | Path, *, label_column: str | None = None, progress: Progre
 
     features = np.stack(list(numbers.values()), axis=1)
     labels, reasons = row_labels(rows, of_label)
-    for name, unusable in zip(numbers, ~np.isfinite(features).T, strict=True):
+    # Beyond the range of single precision squares overflow even in double.
+    with np.errstate(over="ignore"):
+        usable = np.isfinite(features.astype(np.float32))
+    for name, unusable in zip(numbers, ~usable.T, strict=True):
         cells = rows.column(name) if unusable.any() else []
         for row in map(int, np.flatnonzero(unusable)):
             said = "missing" if _is_missing(cells[row]) else repr(cells[row])[:40]
