@@ -10,6 +10,7 @@ from .losses.gaussian import Gaussian as Gaussian
 from .losses.objective import Objective as Objective
 from .losses.sigmoid import Sigmoid as Sigmoid
 from .losses.softmax import Softmax as Softmax
+from .runs.results import save as save
 from .scores.lsi.group_table import GroupTable as GroupTable
 from .scores.lsi.groups import score_groups as score_groups
 from .scores.lsi.last_layer import last_layer as last_layer

@@ -14,6 +14,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch.func import grad, hessian, jacrev, vmap
 
+from lsi_engine.errors import InputError
+
+#: Samples on which an objective's own derivatives are held against automatic ones, and how well they must agree.
+CHECKED_ROWS, AGREEMENT = 8, 1e-6
+#: Elements of a sample's third derivative, above which it is not taken by automatic differentiation.
+SLOPE_ELEMENTS = 1 << 22
+
 Structure = Literal["dense", "independent", "identical"]
 
 
@@ -83,6 +90,52 @@ class Objective(ABC):
         (An estimator's own columns, which every loss has, are not here.)
         """
         return {}
+
+    def check(self, targets: torch.Tensor) -> None:
+        """Hold what a subclass states of its derivatives against those of ``values``, on a few of the targets.
+
+        The engine's own losses are held against them by its tests. With very many outputs the slope is left out.
+        Raises ``InputError`` naming the one that disagrees: nothing later on would notice, and every score be wrong.
+        """
+        if type(self).__module__.startswith("lsi_engine."):
+            return
+        rows = torch.linspace(0, len(targets) - 1, min(len(targets), CHECKED_ROWS)).long().to(targets.device)
+        some, outputs = targets[rows], self.outputs(targets)
+        random = torch.Generator().manual_seed(0)
+        logits = torch.randn(len(rows), outputs, dtype=torch.float64, generator=random).to(targets.device)
+        curvature = Objective.curvature(self, logits, some)
+        value, residual = self.values(logits, some).sum(), Objective.residual(self, logits, some)
+        together = self.value_and_residual(logits, some)
+        pairs = [
+            ("residual", self.residual(logits, some), residual),
+            ("curvature", self.curvature(logits, some), curvature),
+            ("value_and_residual", together[0], value),
+            ("value_and_residual", together[1], residual),
+        ]
+        if outputs**3 <= SLOPE_ELEMENTS:
+            slope = vmap(jacrev(lambda f, y: hessian(self._value)(f, y).diagonal()))(logits, some)
+            pairs.append(("curvature_slope", self.curvature_slope(logits, some), slope))
+            if self.constant_curvature:
+                pairs.append(("constant_curvature", torch.zeros_like(slope), slope))
+        off = curvature - torch.diag_embed(curvature.diagonal(dim1=1, dim2=2))
+        if self.structure != "dense":
+            pairs.append(("structure", torch.zeros_like(off), off))
+        if self.structure == "identical":
+            diagonal = curvature.diagonal(dim1=1, dim2=2)
+            pairs.append(("structure", diagonal[:, :1].expand_as(diagonal), diagonal))
+        for name, stated, derived in pairs:
+            if stated.shape != derived.shape:
+                raise InputError(
+                    f"objective {self.name!r}: {name} gives the shape {tuple(stated.shape)} where "
+                    f"{tuple(derived.shape)} is due"
+                )
+            error = float((stated - derived).abs().max())
+            largest = max(float(derived.abs().max()), float(curvature.abs().max()))
+            if not error <= AGREEMENT * largest + 1e-12:
+                raise InputError(
+                    f"objective {self.name!r}: {name} disagrees with automatic differentiation of its values by "
+                    f"{error:.3g} where the largest is {largest:.3g}; correct it, or leave it out to have it derived"
+                )
 
     def _value(self, logit: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return self.values(logit[None], target[None])[0]

@@ -6,6 +6,7 @@ import hashlib
 import platform
 import shutil
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,14 +16,23 @@ import numpy as np
 import pandas as pd
 import psutil
 import safetensors.numpy
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from lsi_engine.errors import InputError
 from lsi_engine.files import replacing, write_json
 from lsi_engine.runs import pair_runs
-from lsi_engine.runs.store import Run
+from lsi_engine.runs.config import RunConfig, write_config
+from lsi_engine.runs.reporting import StatusReporter
+from lsi_engine.runs.store import Run, RunStore
 from lsi_engine.samples import SampleSet
+from lsi_engine.samples.sample_set import description
+from lsi_engine.samples.tables.columns import plain_id
+from lsi_engine.samples.tables.feature_rows import FeatureRows
+from lsi_engine.settings import ScoreSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lsi_engine.scores.lsi.pair_scores import PairScores
     from lsi_engine.scores.table import ScoreTable
 
@@ -81,6 +91,95 @@ def store_scores(
                 **facts,
             },
         )
+
+
+def save(table: ScoreTable, name: str, *, features: ArrayLike | Tensor, cache: Path | None = None) -> Path:
+    """Keep a score table as a run called ``name``, complete, as the dashboard and ``lsi`` open it.
+
+    Parameters
+    ----------
+    table
+        From :func:`lsi_engine.score`, all rows scored. Samples are named by its pandas index, where it has one.
+    features
+        ``(N, D)``: those that were scored, unscaled. They are kept in the run, whose source they are.
+    cache
+        The folder that holds runs; by default the one that the dashboard reads (``LSI_CACHE``).
+
+    Returns
+    -------
+    The run's folder.
+
+    Raises
+    ------
+    InputError
+        For a name that is taken or is none, features that are not the table's, or a table of some rows only.
+    """
+    from lsi_engine.inputs import check_features
+
+    matrix = check_features(features)
+    if not isinstance(matrix, np.ndarray):
+        matrix = (matrix if matrix.element_size() > 2 else matrix.float()).cpu().numpy()
+    if not np.array_equal(table.index, np.arange(len(matrix))):
+        raise InputError(
+            f"the table has the scores of {len(table)} rows, the features have {len(matrix)}: save a table of all rows"
+        )
+    if matrix.shape[1] != len(table.scaling.mean):
+        raise InputError(f"features have {matrix.shape[1]} columns, those that were scored {len(table.scaling.mean)}")
+    table = _named_classes(table)
+    path = RunStore(cache).path(name)
+    labels = [table.classes[code] for code in table.codes]
+    names = [f"row {row}" for row in range(len(matrix))] if table.names is None else [str(each) for each in table.names]
+    ids = [plain_id("" if table.names is None else each, row) for row, each in enumerate(names)]
+    source = description("feature_file", path=path / "features.npy", images="")
+    rows = FeatureRows(matrix, {"sample_id": ids, "name": names, "label": labels}, names, {})
+    samples = rows.samples(name, source)
+    config = RunConfig(name=name, source=source, **_asked(table))
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(f"run {name!r} exists, and runs are not overwritten: choose another name") from None
+    for file, values in {"features": matrix, "features.labels": labels, "features.sample_ids": ids}.items():
+        with replacing(path / f"{file}.npy") as temporary, temporary.open("wb") as opened:
+            np.save(opened, np.asarray(values), allow_pickle=False)
+    write_config(path, config)
+    with StatusReporter(path):
+        write_table(path / "samples.parquet", samples.table)
+        write_table(path / "skipped.parquet", samples.skipped)
+        store_scores(
+            Run(path),
+            samples,
+            table,
+            extractor_key=None,
+            dataset_fingerprint=dataset_fingerprint(samples, matrix),
+            warnings=table.info.get("warnings", []),
+            timings=table.info.get("seconds", {}),
+            extracted=0,
+        )
+    return path
+
+
+def _named_classes(table: ScoreTable) -> ScoreTable:
+    """The table with its classes as text, sorted as text: runs know classes by name."""
+    names = np.array([str(each) for each in table.classes])
+    order = np.argsort(names)
+    return replace(
+        table,
+        classes=names[order].tolist(),
+        codes=np.argsort(order)[table.codes],
+        probabilities=table.probabilities[:, order],
+        weight=table.weight[order],
+        bias=table.bias[order],
+        layers=[*table.layers[:-1], *(layer[order] for layer in table.layers[-1:])],
+    )
+
+
+def _asked(table: ScoreTable) -> dict[str, Any]:
+    """The settings of a run that would give the table, from what it says of itself."""
+    asked = {name: table.info[name] for name in ScoreSettings.model_fields if name in table.info}
+    asked.pop("device", None)  # of the machine, and not of the scores
+    if table.seed_scores is not None:
+        asked |= {"seeds": list(table.seed_scores.seeds), "score_epochs": list(table.seed_scores.epochs)}
+    return asked
 
 
 def _scores_frame(run: Run, samples: SampleSet, table: ScoreTable, whole_groups: pd.DataFrame | None) -> pd.DataFrame:

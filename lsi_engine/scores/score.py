@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from numpy.typing import ArrayLike
 
 from lsi_engine.errors import LsiWarning
+from lsi_engine.inputs import check_samples, row_names
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.cost import Task, against_retraining
 from lsi_engine.scores.lsi.retrain import Shards
 from lsi_engine.scores.lsi.trained import (
     check_initial_weights,
-    check_samples,
     stopped_short,
     trained_scores,
 )
@@ -96,7 +97,8 @@ def score(
     tolerance
         Of the fit; see :func:`lsi_engine.training.newton.fit_linear_probe`.
     samples
-        Rows to leave out; the table then has those rows only, in that order. All when ``None``.
+        Rows to leave out, or a mask ``(N,)`` of booleans; the table then has those rows only, in that order. All when
+        ``None``.
     learning_rate, momentum, epochs
         Of ``"retrain"`` and ``"trajectory"`` (defaults: the paper's). Given other than the defaults with
         ``"closed_form"``, one training is run with them, and a warning says if it stops too far from the optimum
@@ -154,6 +156,7 @@ def score(
     settings.check()
     descent = SgdSettings(learning_rate, momentum, epochs, weight_decay)
     clock = Stages()
+    names = row_names(features, labels)
     problem = Problem.from_data(
         features,
         labels,
@@ -202,7 +205,7 @@ def score(
     for note in notes:
         warnings.warn(note, LsiWarning, stacklevel=2)
     table.info["warnings"] = notes
-    return table
+    return table if names is None else replace(table, names=names[index])
 
 
 def _dearer_than_retraining(info: dict[str, Any], settings: ScoreSettings) -> list[str]:

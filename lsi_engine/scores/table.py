@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lsi_engine.errors import InputError
 from lsi_engine.numerics.design import FeatureScaling
 from lsi_engine.scores.registry import chosen
 from lsi_engine.scores.seeds import SeedScores
@@ -26,6 +28,9 @@ SCORE_COLUMNS = (
     "leverage",
     "margin",
 )
+
+#: Rows that a table shows of itself.
+SHOWN_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class ScoreTable:
         How features were scaled.
     index
         ``(N,)`` row of each scored sample in the input.
+    names
+        The same rows in the pandas index that features or labels came with, ``None`` where there was none.
     info
         JSON-able facts: method, hessian, conventions, gradient norm, seconds by stage, warnings.
     seed_scores
@@ -81,6 +88,7 @@ class ScoreTable:
     info: dict[str, Any] = field(default_factory=dict)
     seed_scores: SeedScores | None = None
     layers: list[NDArray[np.float64]] = field(default_factory=list)
+    names: pd.Index | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -110,8 +118,48 @@ class ScoreTable:
         np.put_along_axis(others, self.codes[:, None], -1.0, axis=1)
         return self.loo_probability - others.max(axis=1)
 
+    def __repr__(self) -> str:
+        return f"{self._headline()}\n{self._top().to_string()}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self._headline())}</p>{self._top().to_html()}"
+
+    def _headline(self) -> str:
+        how = [str(self.info[name]).replace("_", " ") for name in ("method", "hessian") if name in self.info]
+        return " · ".join([f"ScoreTable: {len(self):,} samples", f"{len(self.classes)} classes", *how])
+
+    def _top(self) -> pd.DataFrame:
+        """The rows of the largest LSI, for a look: to_frame() has them all."""
+        return self.to_frame().nlargest(SHOWN_ROWS, "lsi")[["lsi", "suspicion", "suggested_label"]]
+
+    def find_label_issues(
+        self,
+        return_indices_ranked_by: Literal["self_confidence", "normalized_margin", "confidence_weighted_entropy"]
+        | None = None,
+        **settings: Any,
+    ) -> NDArray[Any]:
+        """``cleanlab.filter.find_label_issues`` on the given labels and the leave-one-out probabilities.
+
+        By default a mask ``(N,)`` of booleans; with ``return_indices_ranked_by`` the table's row numbers, int64, worst
+        label first. ``settings`` are cleanlab's: ``filter_by``, ``frac_noise`` and so on. In one process unless
+        ``n_jobs`` says otherwise.
+
+        Raises ``InputError`` where cleanlab is not installed.
+        """
+        try:
+            from cleanlab.filter import find_label_issues
+        except ImportError as error:
+            raise InputError("find_label_issues asks cleanlab, which is not installed: pip install cleanlab") from error
+        return find_label_issues(
+            self.codes,
+            np.clip(self.probabilities, 0, 1),
+            return_indices_ranked_by=return_indices_ranked_by,
+            **{"n_jobs": 1, **settings},
+        )
+
     def to_frame(self, scores: Iterable[str] = ()) -> pd.DataFrame:
-        """One row a sample, columns ``SCORE_COLUMNS``, indexed by the sample's row in the input.
+        """One row a sample, columns ``SCORE_COLUMNS``, indexed by the sample's row in the input, or by the pandas
+        index that features or labels came with.
 
         ``scores`` names further ones of :data:`lsi_engine.scores.registry.SCORES` (or ``all``); their columns follow.
         Raises ``InputError`` for a score that is not to be had.
@@ -139,7 +187,8 @@ class ScoreTable:
             "leverage": self.leverage,
             "margin": self.margin,
         }
-        frame = pd.DataFrame(columns, index=pd.Index(self.index, name="sample"))[list(SCORE_COLUMNS)]
+        rows = pd.Index(self.index, name="sample") if self.names is None else self.names
+        frame = pd.DataFrame(columns, index=rows)[list(SCORE_COLUMNS)]
         for score in chosen(scores):
             assert score.compute is not None
             for name, values in score.compute(self).items():

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 OSCILLATION_WINDOW = 40
 #: Steps of an oscillating loss, relative to the loss, that are worth a complaint.
 OSCILLATION_SIZE = 1e-3
+#: Of a loss that jumps without a rhythm: size of its steps as above, and the share of rises in them.
+CHAOS_SIZE, CHAOS_SHARE = 1e-2, 0.25
+#: Epochs after which no swing of momentum is left that large; before, a jump is what does not die away.
+SETTLED = 200
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def initial_layers(sizes: Sequence[int], seed: int) -> list[torch.Tensor]:
 
 
 def check_training(losses: Sequence[float], settings: SgdSettings) -> None:
-    """Refuse a run whose loss rose or keeps jumping between two values: its weights mean nothing.
+    """Refuse a run whose loss rose, keeps jumping between two values or jumps about: its weights mean nothing.
 
     Parameters
     ----------
@@ -100,4 +104,13 @@ def check_training(losses: Sequence[float], settings: SgdSettings) -> None:
         raise NotConverged(
             f"training oscillates: over its last {OSCILLATION_WINDOW} epochs the loss goes up and down by "
             f"{size:.2g} around {losses[-1]:.4g} every other step; {remedy}"
+        )
+    half = len(steps) // 2
+    early, late = (sum(abs(step) for step in part) for part in (steps[:half], steps[-half:]))
+    rise = sum(step for step in steps if step > 0) / len(steps)
+    lasting = len(losses) > SETTLED or late > CHAOS_SHARE * early or losses[-1] > (1 + CHAOS_SIZE) * min(losses)
+    if lasting and rise > CHAOS_SHARE * size and size > CHAOS_SIZE * losses[-1]:
+        raise NotConverged(
+            f"training jumps about: over its last {OSCILLATION_WINDOW} epochs the loss goes between {min(tail):.4g} "
+            f"and {max(tail):.4g} by {size:.2g} an epoch, up as much as down; {remedy}"
         )

@@ -133,7 +133,9 @@ def linear_objective(design: Design, targets: Any, objective: str | Objective, w
     if not (np.isfinite(weight_decay) and weight_decay > 0):
         raise InputError(f"weight_decay is {weight_decay}; the optimum needs a positive, finite one (paper: 0.01)")
     loss = resolve(objective, targets)
-    problem = LinearObjective(design, loss, loss.encode(targets, design.rows), weight_decay)
+    encoded = loss.encode(targets, design.rows)
+    loss.check(encoded)
+    problem = LinearObjective(design, loss, encoded, weight_decay)
     unknowns = problem.size * design.columns
     require_memory(
         8.0 * problem.distinct * unknowns**2 * 5,

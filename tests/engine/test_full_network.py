@@ -147,8 +147,8 @@ def test_blocks_of_models_do_not_matter(data):
     [
         (lambda m: nn.Sequential(m, nn.BatchNorm1d(3)).double(), {}, "'1' is a BatchNorm1d"),
         (lambda m: nn.Sequential(m, nn.Dropout(0.1)), {}, "'1' is a Dropout"),
-        (lambda m: m, {"samples": [18]}, "row 18, the data have rows 0 to 17"),
-        (lambda m: m, {"samples": []}, "samples is empty"),
+        (lambda m: m, {"samples": [18]}, "row 18, but the rows are 0 to 17"),
+        (lambda m: m, {"samples": []}, "at least one row"),
         (lambda m: m, {"posteriors": {"head": ["fc.weight"]}}, "no trainable weight 'fc.weight'"),
         (lambda m: m, {"prior_precision": 0.0}, "prior_precision"),
         (lambda m: m.requires_grad_(False), {}, "no trainable weights"),

@@ -11,7 +11,16 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    Sampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from lsi_engine import Gaussian, InputError, LsiWarning, last_layer, score, score_model
 
@@ -234,3 +243,74 @@ def test_models_without_a_linear_last_layer_are_refused(digits):
     shared = nn.Linear(64, 64)
     with pytest.raises(InputError, match="called 2 times"):
         score_model(nn.Sequential(shared, shared), [(images, labels)], weight_decay=WEIGHT_DECAY)
+
+
+class _Drawing(Sampler):
+    """Rows in an order of its own, another one every time."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.random = rows, np.random.default_rng(0)
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __iter__(self):
+        return iter(self.random.permutation(self.rows).tolist())
+
+
+class _Reversed(_Drawing):
+    def __iter__(self):
+        return iter(range(self.rows - 1, -1, -1))
+
+
+class _Reshuffled:
+    """A loader that is none of torch's."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self.images, self.labels, self.random = images, labels, np.random.default_rng(0)
+
+    def __iter__(self):
+        rows = torch.from_numpy(self.random.permutation(len(self.labels)))
+        yield from zip(self.images[rows].split(50), self.labels[rows].split(50), strict=True)
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        lambda data: DataLoader(data, shuffle=True),
+        lambda data: DataLoader(data, sampler=SubsetRandomSampler(range(400)), batch_size=50),
+        lambda data: DataLoader(data, sampler=WeightedRandomSampler([1.0] * 400, 400), batch_size=50),
+        lambda data: DataLoader(data, batch_sampler=BatchSampler(RandomSampler(data), 50, drop_last=False)),
+        lambda data: DataLoader(data, batch_sampler=BatchSampler(_Drawing(400), 50, drop_last=False)),
+        lambda data: DataLoader(data, sampler=_Drawing(400), batch_size=50),
+        lambda data: _Reshuffled(*data.tensors),
+    ],
+    ids=["shuffle", "subset", "weighted", "batches", "own in batches", "own", "own loader"],
+)
+def test_any_loader_that_shuffles_is_refused(digits, trained, loader):
+    with pytest.raises(InputError, match="shuffle=False"):
+        score_model(trained, loader(TensorDataset(*digits)), weight_decay=WEIGHT_DECAY)
+
+
+def test_a_loader_that_augments_is_refused(digits, trained):
+    class Noisy(Dataset):
+        def __len__(self) -> int:
+            return 100
+
+        def __getitem__(self, row: int):
+            return digits[0][row] + 0.1 * torch.randn(64), digits[1][row]
+
+    with pytest.raises(InputError, match="random transforms"):
+        score_model(trained, Noisy(), weight_decay=WEIGHT_DECAY)
+
+
+@pytest.mark.filterwarnings("ignore::lsi_engine.LsiWarning")
+def test_a_data_set_a_fixed_order_and_a_single_pass_are_scored_in_their_order(digits, trained):
+    data = TensorDataset(*digits)
+    expected = score_model(trained, DataLoader(data, batch_size=64), weight_decay=WEIGHT_DECAY).lsi
+    backwards = DataLoader(data, sampler=_Reversed(400), batch_size=64)
+    for loader, order in [(data, 1), (iter(DataLoader(data, batch_size=64)), 1), (backwards, -1)]:
+        table = score_model(trained, loader, weight_decay=WEIGHT_DECAY)
+        np.testing.assert_allclose(table.lsi[::order], expected, rtol=1e-3)
+    with pytest.raises(InputError, match="the loader is a int"):
+        score_model(trained, 3, weight_decay=WEIGHT_DECAY)

@@ -28,7 +28,7 @@ def npz(folder: Path, **arrays: Any) -> Path:
 
 @pytest.mark.parametrize(
     ("dtype", "stored"),
-    [("f2", "f4"), ("f4", "f4"), ("f8", "f8"), ("u1", "f4"), ("i8", "f4"), (">f4", "f4")],
+    [("f2", "f4"), ("f4", "f4"), ("f8", "f8"), ("u1", "f4"), ("i2", "f4"), ("i8", "f8"), (">f4", "f4")],
 )
 def test_numbers_of_every_width(tmp_path: Path, dtype: str, stored: str) -> None:
     samples = feature_file(npz(tmp_path, features=FEATURES.astype(dtype), labels=[0, 1, 0, 1]))
@@ -222,3 +222,23 @@ def test_the_command_line_takes_names_or_a_file_of_them(tmp_path: Path) -> None:
             named(wrong)
     request = RunRequest(kind="features", name="named", path=str(path), class_names="cat,cat")
     assert any("Class names: number 1 is 'cat'" in problem for problem in request.problems(RunStore(tmp_path)))
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "parquet"])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64, np.longdouble])
+def test_differences_that_single_precision_rounds_are_kept(tmp_path: Path, kind: str, dtype: type) -> None:
+    """Large numbers with small differences: times, counts, coordinates."""
+    features = (2**30 + np.arange(12).reshape(4, 3)).astype(dtype)
+    labels, path = np.array(["a", "b"] * 2), tmp_path / f"f.{kind}"
+    if kind == "npz":
+        np.savez(path, features=features, labels=labels)
+    elif kind == "npy":
+        np.save(path, features)
+        np.save(tmp_path / "f.labels.npy", labels)
+    elif dtype is np.longdouble:
+        return  # Parquet has none
+    else:
+        pd.DataFrame(features, columns=list("xyz")).assign(label=labels).to_parquet(path)
+    read = feature_file(path).features
+    assert read.dtype == np.float64
+    np.testing.assert_array_equal(read - read[0], np.arange(12).reshape(4, 3) - np.arange(3))

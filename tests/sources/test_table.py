@@ -122,3 +122,9 @@ def test_a_column_of_ids_is_refused_as_labels(tmp_path: Path) -> None:
         table(file, label_column="patient")
     file.write_text("a,b,kind\n" + "".join(f"{n},{n * n % 7},k{n % 100}\n" for n in range(200)))
     assert table(file, label_column="kind").table["label"].nunique() == 100
+
+
+def test_differences_that_single_precision_rounds_are_kept(tmp_path):
+    path = tmp_path / "times.csv"
+    path.write_text("time,kind\n" + "".join(f"{1700000000.25 + row},{'ab'[row % 2]}\n" for row in range(4)))
+    np.testing.assert_array_equal(table(path).features[:, 0] - 1700000000.25, [0, 1, 2, 3])

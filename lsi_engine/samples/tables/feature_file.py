@@ -40,11 +40,11 @@ def feature_file(
     with ``X.labels.npy`` beside ``X.npy`` for the labels ``(N,)`` and, optionally, ``X.groups.npy`` and so on: for more
     features than memory.
 
-    Features are kept as float32, or float64 where they are (float16 and integers become float32). Labels may be text or
-    whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. With ``class_names (C,)`` labels are numbers
-    below C, and class k is called by the k-th name. A sample's id is the given one where that is plain (letters,
-    digits, ``-``, ``_``; 64 at most), else a digest of it; row 42 of a file without ids is ``row-000042``. Rows with
-    NaN or infinite features or without a label are skipped and listed.
+    Features are kept as float32, or as float64 where they are that or hold integers of 32 bits and more, which float32
+    rounds. Labels may be text or whole numbers with gaps; 3.0 is the class "3", and 3.5 is an error. With ``class_names
+    (C,)`` labels are numbers below C, and class k is called by the k-th name. A sample's id is the given one where that
+    is plain (letters, digits, ``-``, ``_``; 64 at most), else a digest of it; row 42 of a file without ids is
+    ``row-000042``. Rows with NaN or infinite features or without a label are skipped and listed.
 
     Pictures are shown and never scored. ``image_path`` (``image_paths`` in ``.npz``, ``X.image_paths.npy``) names each
     row's, relative to the folder ``images`` or else to the file's own; without it, row i has the i-th picture of

@@ -22,8 +22,9 @@ BESIDE = OPTIONAL | {"image_path": "image_paths"}
 def read_features(file: Path) -> tuple[NDArray[np.floating], dict[str, Sequence[Any]]]:
     """``features (N, D)``, and by their names in the sample table the columns ``(N,)`` that ``file`` has beside them.
 
-    Features are float32 or float64, those of an ``.npy`` file memory-mapped as they are. Raises ``InputError`` naming
-    the file and what is wrong with it: its ending, its content, or lengths that differ.
+    Features are float64 where they are that or integers of 32 bits and more, else float32; those of an ``.npy`` file
+    memory-mapped as they are. Raises ``InputError`` naming the file and what is wrong with it: its ending, its content,
+    or lengths that differ.
     """
     readers = {".npz": _npz, ".npy": _npy, ".parquet": _parquet}
     if file.suffix.lower() not in readers:
@@ -43,9 +44,12 @@ def _as_floats(features: NDArray[Any], file: Path) -> NDArray[np.floating]:
         raise InputError(f"{file} holds no samples")
     if features.dtype.kind not in "fiub":
         raise InputError(f"{file}: features must be real numbers, not {features.dtype}")
-    if isinstance(features, np.memmap) and features.dtype.kind == "f":
+    if isinstance(features, np.memmap) and features.dtype.kind == "f" and features.dtype.itemsize <= 8:
         return features  # converting would read it whole; the engine converts block by block
-    return features if features.dtype == np.float64 else features.astype(np.float32, copy=False)
+    # Of what single precision rounds, differences between rows would go before anything is centred.
+    wide = features.dtype.itemsize >= (8 if features.dtype.kind == "f" else 4)
+    with np.errstate(over="ignore"):  # an infinity is reported with its row
+        return features.astype(np.float64 if wide else np.float32, copy=False)
 
 
 def _npy(file: Path) -> tuple[NDArray[Any], dict[str, Sequence[Any]]]:

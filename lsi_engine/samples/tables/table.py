@@ -49,7 +49,7 @@ def table(path: str | Path, *, label_column: str | None = None, progress: Progre
 
     Returns
     -------
-    Samples with ``features (N, D)`` float32 in the order of the file's columns. Ids come from ``sample_id`` or a unique
+    Samples with ``features (N, D)`` float64 in the order of the file's columns. Ids come from ``sample_id`` or a unique
     ``id``, else row 42 is ``row-000042``. ``group``, ``true_label`` and ``split`` are read as in a feature file. Rows
     without a label, or with a missing, infinite or unreadable number, are listed in ``skipped`` with their place.
 
@@ -88,10 +88,12 @@ def table(path: str | Path, *, label_column: str | None = None, progress: Progre
     if not numbers:
         raise InputError(f"{file} has no column of numbers beside {of_label!r}. " + "; ".join(map(": ".join, listed)))
 
-    with np.errstate(over="ignore"):
-        features = np.stack(list(numbers.values()), axis=1).astype(np.float32)
+    features = np.stack(list(numbers.values()), axis=1)
     labels, reasons = row_labels(rows, of_label)
-    for name, unusable in zip(numbers, ~np.isfinite(features).T, strict=True):
+    # Beyond the range of single precision squares overflow even in double.
+    with np.errstate(over="ignore"):
+        usable = np.isfinite(features.astype(np.float32))
+    for name, unusable in zip(numbers, ~usable.T, strict=True):
         cells = rows.column(name) if unusable.any() else []
         for row in map(int, np.flatnonzero(unusable)):
             said = "missing" if _is_missing(cells[row]) else repr(cells[row])[:40]

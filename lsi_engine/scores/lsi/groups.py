@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, one_of
+from lsi_engine.inputs import check_groups
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.closed_form import leave_one_out
 from lsi_engine.scores.lsi.group_posteriors import LargeGroup, Posteriors, SmallGroup
@@ -69,7 +69,8 @@ def score_groups(
     ----------
     groups
         ``(N,)`` group of each sample: patients, annotators, sources, or
-        :func:`lsi_engine.features.near_duplicates.near_duplicate_groups`. Any hashable values, none missing.
+        :func:`lsi_engine.features.near_duplicates.near_duplicate_groups`. Any hashable values, none
+        missing; 1 and '1' are two.
     refine
         Exact leave-group-out optima instead of one Newton step, for groups of two and more; see
         :func:`leave_group_out`.
@@ -91,18 +92,14 @@ def score_groups(
         feature_scaling=feature_scaling,
         device=device,
     )
-    members, names = pd.factorize(pd.Series(list(np.asarray(groups)), dtype="object"))
-    if len(members) != len(problem.codes):
-        raise InputError(f"{len(problem.codes)} samples but {len(members)} groups; they must match one to one")
-    if (members < 0).any():
-        raise InputError(f"the group of row {int(np.flatnonzero(members < 0)[0])} is missing")
+    members, names = check_groups(groups, len(problem.codes))
     if len(names) < 2:
         raise InputError("all samples are in one group: leaving it out leaves nothing to compare with")
     probe = fit_linear_probe(problem.objective, progress=progress)
     left_out = leave_group_out(
         problem.objective,
         probe,
-        members.astype(np.int64),
+        members,
         hessian=hessian,
         prior_precision=problem.prior_precision,
         loo_prior=loo_prior,
@@ -110,8 +107,8 @@ def score_groups(
         progress=progress,
     )
     return GroupTable(
-        names=list(names),
-        groups=members.astype(np.int64),
+        names=names,
+        groups=members,
         lsi_mean_shift=left_out.mean_shift.cpu().numpy(),
         lsi_covariance=left_out.covariance.cpu().numpy(),
         codes=problem.codes,

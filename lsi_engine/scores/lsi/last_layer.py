@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import RandomSampler
+from torch.utils.data import Dataset
 
 from lsi_engine.errors import InputError, LsiWarning
 from lsi_engine.inputs import check_features
+from lsi_engine.inputs.loaders import first_again, in_fixed_order
 from lsi_engine.losses.objective import Objective
 from lsi_engine.losses.softmax import Softmax
 from lsi_engine.numerics.design import Design, FeatureScaling
@@ -51,7 +52,7 @@ class LastLayer:
 
 def score_model(
     model: nn.Module,
-    loader: Iterable[Any],
+    loader: Iterable[Any] | Dataset[Any],
     *,
     weight_decay: float,
     objective: str | Objective = "softmax",
@@ -73,7 +74,9 @@ def score_model(
     model
         Put into eval mode for the pass and left exactly as it was: modes, gradients, running statistics, hooks.
     loader
-        Batches in a fixed order, no augmentation; row i of the result is the i-th sample that it gives.
+        Batches in a fixed order, no augmentation; row i of the result is the i-th sample that it gives. A ``Dataset``
+        is read in its order. What samplers draw and what the first batch holds is looked at twice, and refused where
+        it changes.
     weight_decay
         What the head was trained with (mean form: torch's ``weight_decay`` with a mean loss).
     objective
@@ -141,7 +144,7 @@ def score_model(
 
 def last_layer(
     model: nn.Module,
-    loader: Iterable[Any],
+    loader: Iterable[Any] | Dataset[Any],
     *,
     head: str | None = None,
     unpack: Unpack | None = None,
@@ -151,8 +154,7 @@ def last_layer(
 
     Arguments and errors as in :func:`score_model`.
     """
-    if isinstance(getattr(loader, "sampler", None), RandomSampler):
-        raise InputError("the loader shuffles, so rows could not be told apart: build it with shuffle=False")
+    loader = in_fixed_order(loader)
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     if head is not None and head not in linear:
         raise InputError(f"the model has no linear layer {head!r}; it has: {', '.join(linear) or 'none'}")
@@ -164,7 +166,9 @@ def last_layer(
     targets: list[torch.Tensor] = []
     name = head
     with _frozen(model), _recorded(watched) as calls, torch.no_grad():
-        for number, batch in enumerate(loader):
+
+        def read(number: int, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            nonlocal name
             inputs, labels = (unpack or _pair)(batch)
             calls.clear()
             _call(model, _moved(inputs, device))
@@ -180,11 +184,16 @@ def last_layer(
                     "of features a sample is needed. Name another layer with head=, or say what the targets are "
                     "with unpack="
                 )
-            features.append(given.detach())
-            targets.append(labels.detach().cpu())
+            return given.detach(), labels.detach().cpu()
+
+        for number, batch in enumerate(loader):
+            for whole, part in zip((features, targets), read(number, batch), strict=True):
+                whole.append(part)
             progress("features", number + 1, max(total, number + 1))
-    if not features or name is None:
-        raise InputError("the loader gives no batches")
+        if not features or name is None:
+            raise InputError("the loader gives no batches")
+        for batch in first_again(loader):
+            _same_batch((features[0], targets[0]), read(0, batch))
     layer = linear[name]
     return LastLayer(
         torch.cat(features),
@@ -193,6 +202,21 @@ def last_layer(
         None if layer.bias is None else layer.bias.detach().to(torch.float64),
         name,
     )
+
+
+def _same_batch(first: tuple[torch.Tensor, ...], again: tuple[torch.Tensor, ...]) -> None:
+    """Raise ``InputError`` unless the features and targets of a batch are what they were in another pass."""
+    for before, after in zip(first, again, strict=True):
+        same = before.shape == after.shape and before.dtype == after.dtype
+        if same and before.dtype.is_floating_point:
+            same = torch.allclose(before, after, rtol=1e-3, atol=1e-5, equal_nan=True)
+        elif same:
+            same = torch.equal(before, after)
+        if not same:
+            raise InputError(
+                "the loader's first batch is another one in a second pass: it shuffles or augments, so rows could not "
+                "be told apart; build it with shuffle=False and without random transforms"
+            )
 
 
 @dataclass

@@ -24,6 +24,7 @@ from torch.func import grad_and_value, vmap
 
 from lsi_engine.curvature.network import NetworkProblem, Structure, Weights, check_matrix
 from lsi_engine.errors import InputError, NotConverged, one_of
+from lsi_engine.inputs import check_samples
 from lsi_engine.losses.objective import Objective
 from lsi_engine.numerics.divergence import gaussian_kl, x_minus_log1p
 from lsi_engine.progress import Progress, silent
@@ -97,7 +98,7 @@ def retrain_network(
     settings
         Full-batch gradient descent; without a sample the loss is a mean over N − 1.
     samples
-        Rows to leave out, one training each.
+        Rows to leave out, or a mask ``(N,)`` of booleans; one training each.
     hessian
         ``"full"`` factorises a K × K matrix for every left-out sample: for K up to a few thousand.
     prior_precision
@@ -116,14 +117,8 @@ def retrain_network(
     """
     one_of("hessian", hessian, ("diag", "full"))
     problem = NetworkProblem(model, inputs, targets, objective)
-    rows = np.asarray(samples, dtype=np.int64).reshape(-1)
-    outside = (rows < 0) | (rows >= len(inputs))
-    if outside.any() or not len(rows):
-        raise InputError(
-            f"samples names row {rows[outside][0]}, the data have rows 0 to {len(inputs) - 1}"
-            if len(rows)
-            else "samples is empty: name the rows to leave out"
-        )
+    problem.objective.check(problem.targets)
+    rows = check_samples(samples, len(inputs))
     delta = len(inputs) * settings.weight_decay if prior_precision == "weight_decay" else float(prior_precision)
     if not (math.isfinite(delta) and delta > 0):
         raise InputError(f"prior_precision is {prior_precision}; it must be positive and finite, or 'weight_decay'")

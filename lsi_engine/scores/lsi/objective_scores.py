@@ -16,7 +16,7 @@ from lsi_engine.losses.objective import Objective
 from lsi_engine.numerics.design import Design, FeatureScaling
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.objective_leave_one_out import leave_one_out_objective
-from lsi_engine.settings import LooPrior, Scaling
+from lsi_engine.settings import LooPrior, Scaling, check_tolerance
 from lsi_engine.training.linear_objective import LinearObjective, linear_objective
 from lsi_engine.training.newton import fit_linear_probe
 
@@ -114,6 +114,7 @@ def score_objective(
         When the fit does not reach its optimum, where a closed form would be wrong.
     """
     one_of("feature_scaling", feature_scaling, ("none", "standardize"))
+    check_tolerance(tolerance)
     checked = check_features(features)
     standardize = feature_scaling == "standardize"
     scaling = FeatureScaling.standardize(checked) if standardize else FeatureScaling.identity(int(checked.shape[1]))

@@ -63,7 +63,7 @@ class PairTask:
         for values in (self.pairs.images, self.pairs.texts, self.pairs.groups):
             digest.update(values.cpu().contiguous().numpy().tobytes())
         facts = [
-            "pairs",
+            "pairs with gradients",
             self.start,
             asdict(self.settings),
             asdict(self.loss),

@@ -6,29 +6,31 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lsi_engine.errors import InputError, LsiWarning, one_of
-from lsi_engine.inputs import check_features
+from lsi_engine.inputs import check_features, check_groups, check_samples
 from lsi_engine.losses.contrastive import ContrastiveLoss, Similarity
 from lsi_engine.numerics.device import device_named
 from lsi_engine.numerics.memory import require_memory
 from lsi_engine.progress import Progress, silent
 from lsi_engine.scores.lsi.pair_scores import PairScores
 from lsi_engine.scores.lsi.pair_task import PairTask
-from lsi_engine.scores.lsi.retrain import Shards, models_at_once, retrain
-from lsi_engine.scores.lsi.trained import UNRELIABLE, check_samples
+from lsi_engine.scores.lsi.retrain import Retrained, Shards, models_at_once, retrain
+from lsi_engine.scores.lsi.trained import UNRELIABLE
 from lsi_engine.scores.seeds import SeedScores
 from lsi_engine.settings import check_seeds
 from lsi_engine.training.batches.pairs import Pairs
 from lsi_engine.training.descent import SgdSettings
+from lsi_engine.training.pair_fit import TOLERANCE
 
 PairScaling = Literal["unit", "none"]
+#: Times the full run's gradient norm from which on a left-out run has not arrived where the full run has.
+FAR_ABOVE = 10.0
 
 
 def score_pairs(
@@ -151,16 +153,18 @@ def score_pairs(
         **scores.facts(),
         "seconds": {"retrain": round(time.perf_counter() - started, 3)},
     }
+    notes = _stopped_early(result, rows, info)
     reliability = info.get("seed_spearman", {}).get("mean")
     if reliability is not None:
         info["reliability"] = reliability
         if reliability < UNRELIABLE:
-            warnings.warn(
+            notes.append(
                 f"LSI agrees from seed to seed only at Spearman {reliability:.2f} (mean over pairs of {len(chosen)} "
-                "seeds): rank pairs by the mean over more seeds",
-                LsiWarning,
-                stacklevel=2,
+                "seeds): rank pairs by the mean over more seeds"
             )
+    for note in notes:
+        warnings.warn(note, LsiWarning, stacklevel=2)
+    info["warnings"] = notes
     return PairScores(
         lsi_mean_shift=result.mean_shift[:, -1].mean(axis=0),
         lsi_covariance=result.covariance[:, -1].mean(axis=0),
@@ -170,6 +174,39 @@ def score_pairs(
         seed_scores=scores,
         info=info,
     )
+
+
+def _stopped_early(result: Retrained, rows: NDArray[np.int64], info: dict[str, Any]) -> list[str]:
+    """Record how far the left-out runs are from where their gradient vanishes; notes where one is far off.
+
+    A run that stops on the way, or on a saddle between two optima, has a larger gradient than the full run has, and its
+    pair an LSI that another epoch would change.
+    """
+    if result.gradient_norms is None:
+        return []
+    norms = result.gradient_norms[:, -1].max(axis=0)
+    worst = int(norms.argmax())
+    info["left_out_gradient_norm"] = {
+        "median": float(np.median(norms)),
+        "largest": float(norms[worst]),
+        "pair": int(rows[worst]),
+    }
+    notes = []
+    if info["start"] == "optimum" and info["gradient_norm"] > FAR_ABOVE * TOLERANCE:
+        notes.append(
+            f"the run on all pairs left the optimum that it began at, which was a saddle, and stops at gradient norm "
+            f"{info['gradient_norm']:.1e}, short of another one; raise epochs or learning_rate, or weight_decay"
+        )
+    limit = FAR_ABOVE * max(info["gradient_norm"], TOLERANCE)
+    far = rows[norms > limit]
+    if len(far):
+        named = ", ".join(map(str, far[:5])) + ("…" if len(far) > 5 else "")
+        notes.append(
+            f"{len(far)} of {len(rows)} runs without a pair stop at a gradient norm above {limit:.1e}, {FAR_ABOVE:g} "
+            f"times that of the run on all pairs (pairs {named}; the largest is {norms[worst]:.1e}): they are on their "
+            "way, or on a saddle, and their LSI is not that of an optimum; raise epochs"
+        )
+    return notes
 
 
 def as_pairs(
@@ -199,11 +236,7 @@ def as_pairs(
         raise InputError(f"{len(parts[0])} images but {len(parts[1])} texts; row i of both must be pair i")
     if len(parts[0]) < 3:
         raise InputError(f"{len(parts[0])} pairs: at least 3 are needed, so that one can be left out of a comparison")
-    codes = np.arange(len(parts[0])) if groups is None else pd.factorize(np.asarray(groups))[0]
-    if len(codes) != len(parts[0]):
-        raise InputError(f"{len(parts[0])} pairs but {len(codes)} groups; they must match one to one")
-    if (codes < 0).any():
-        raise InputError(f"group of pair {int(np.flatnonzero(codes < 0)[0])} is missing")
+    codes = np.arange(len(parts[0])) if groups is None else check_groups(groups, len(parts[0]), "pairs")[0]
     if len(np.unique(codes)) < 3:
         raise InputError("all pairs belong to one or two groups: there is nothing to tell a pair's partner from")
     return Pairs(parts[0], parts[1], torch.as_tensor(codes, dtype=torch.int64, device=parts[0].device))

@@ -51,6 +51,8 @@ class Retrained:
         For each seed the full run's weights, ``(outputs, inputs + 1)`` float64 a layer, bias last.
     gradient_norm, loss
         ``(k,)``: ‖∇‖ of the mean loss with weight decay at the full run's last weights, and that loss.
+    gradient_norms
+        ``(k, E, n)``: that of each left-out run, where its batch says so (pairs).
     """
 
     mean_shift: NDArray[np.float64]
@@ -59,6 +61,7 @@ class Retrained:
     layers: list[list[NDArray[np.float64]]]
     gradient_norm: list[float]
     loss: list[float]
+    gradient_norms: NDArray[np.float64] | None = None
 
 
 class Batch(Protocol):
@@ -236,8 +239,5 @@ def _train(batch: Batch, at: Sequence[int], progress: Progress, done: int, total
         if epoch in at:
             taken.append(batch.score(progress))
         progress("retrain", done + epoch, total)
-    return {
-        "mean_shift": torch.stack([score.mean_shift for score in taken]).cpu().numpy(),
-        "covariance": torch.stack([score.covariance for score in taken]).cpu().numpy(),
-        "probabilities": torch.stack([score.probabilities for score in taken]).cpu().numpy(),
-    }
+    fields = zip(LeftOutScores._fields, zip(*taken, strict=True), strict=True)
+    return {name: torch.stack(values).cpu().numpy() for name, values in fields if values[0] is not None}

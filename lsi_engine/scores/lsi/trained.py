@@ -37,22 +37,6 @@ class TrainedScores:
     notes: list[str] = field(default_factory=list)
 
 
-def check_samples(samples: ArrayLike | None, count: int) -> NDArray[np.int64]:
-    """Rows to leave out, as int64; all when ``None``. Raises ``InputError`` naming the one that is no row."""
-    if samples is None:
-        return np.arange(count, dtype=np.int64)
-    given = np.asarray(samples)
-    if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
-        raise InputError("samples must be a list of row numbers, at least one")
-    outside = given[(given < 0) | (given >= count)]
-    if len(outside):
-        raise InputError(f"samples names row {outside[0]}, but the rows are 0 to {count - 1}")
-    values, times = np.unique(given, return_counts=True)
-    if times.max() > 1:
-        raise InputError(f"samples names row {values[times.argmax()]} twice")
-    return given.astype(np.int64)
-
-
 def check_initial_weights(given: Sequence[ArrayLike] | None, sizes: Sequence[int]) -> list[torch.Tensor] | None:
     """(W, b) a layer → one float64 tensor ``(outputs, inputs + 1)`` a layer. Raises ``InputError`` naming the shape."""
     if given is None:

@@ -11,11 +11,16 @@ CPU_ELEMENTS, GPU_ELEMENTS = 1 << 20, 1 << 27
 
 
 class LeftOutScores(NamedTuple):
-    """Of each left-out sample: both parts of LSI ``(M,)`` in nats and its own class probabilities ``(M, C)``."""
+    """Of each left-out sample: both parts of LSI ``(M,)`` in nats and its own class probabilities ``(M, C)``.
+
+    ``gradient_norms (M,)``: ‖∇‖ of the mean loss with weight decay where its run stands, for probes whose loss may have
+    other places to stop than its optimum.
+    """
 
     mean_shift: torch.Tensor
     covariance: torch.Tensor
     probabilities: torch.Tensor
+    gradient_norms: torch.Tensor | None = None
 
     @classmethod
     def empty(cls, like: torch.Tensor, columns: int) -> LeftOutScores:

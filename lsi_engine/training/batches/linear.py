@@ -146,7 +146,7 @@ class LinearBatch:
             progress("posteriors", models.stop, len(self.left_out))
         if not parts:
             return LeftOutScores.empty(self.theta, len(self.theta))
-        return LeftOutScores(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        return LeftOutScores(*(torch.cat(column) for column in list(zip(*parts, strict=True))[:3]))
 
     def _probability_changes(self) -> Iterator[tuple[slice, torch.Tensor]]:
         """P(θ₋ᵢ) − P ``(m, C, N)`` for blocks of models; the caller may write to it."""

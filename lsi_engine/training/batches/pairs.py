@@ -124,7 +124,19 @@ class PairBatch:
             progress("posteriors", m, len(self.left_out))
         if not matches:
             return LeftOutScores.empty(base[0], count)
-        return LeftOutScores(torch.stack(shifts), torch.stack(covariances), torch.stack(matches))
+        return LeftOutScores(torch.stack(shifts), torch.stack(covariances), torch.stack(matches), self._norms())
+
+    def _norms(self) -> torch.Tensor:
+        """‖∇‖ ``(m,)`` of each left-out run where it stands."""
+        norms = []
+        for begin in range(1, len(self.without), self.block):
+            models = slice(begin, min(begin + self.block, len(self.without)))
+            heads = [head[models] for head in self.weights]
+            gradients, _ = mean_gradients(
+                self.objective, self.pairs, heads, self.without[models], self.settings.weight_decay
+            )
+            norms.append(torch.cat([gradient.flatten(1) for gradient in gradients], dim=1).double().norm(dim=1))
+        return torch.cat(norms)
 
     def _heads(self, model: int) -> tuple[torch.Tensor, torch.Tensor]:
         image, text = (head[model].double() for head in self.weights)
