@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import psutil
 import torch
@@ -17,10 +17,10 @@ FULL_SHARE = 0.6
 
 
 class Choice(NamedTuple):
-    """``hessian``: the structure. ``exact_shift``: whether the shift is the full Hessian's, or the Kronecker one's.
+    """``hessian``: the structure. ``exact_shift``: whether the shift is the full Hessian's, or that of class blocks.
     ``reason``: why, for people. ``matrices``: peak bytes of the K × K matrices that the exact shift takes."""
 
-    hessian: Structure
+    hessian: Structure | Literal["blocks"]
     exact_shift: bool
     reason: str
     matrices: float
@@ -30,7 +30,8 @@ def choose(problem: Problem, hessian: Hessian) -> Choice:
     """The structure to use for the closed form.
 
     ``"diag"`` and ``"full"`` are always what they say, and refused where they do not fit. ``"kron"`` takes the exact
-    shift where the full Hessian fits. ``"auto"`` is full where that fits, else Kronecker-factored.
+    shift where the full Hessian fits, else that of one block a class. ``"auto"`` is full where that fits, else
+    ``"blocks"``: one block a class for the shift and the posterior alike.
 
     Raises
     ------
@@ -54,10 +55,10 @@ def choose_for(classes: int, columns: int, hessian: Hessian, unequal_prior: bool
         f"GiB; {FULL_SHARE:.0%} of this machine's {total:.0f} GiB may go to it"
     )
     if hessian == "auto":
-        chosen: Structure = "full" if fits else "kron"
+        chosen: Structure | Literal["blocks"] = "full" if fits else "blocks"
         return Choice(chosen, fits, f"{chosen}: {figures}", matrices)
     if hessian == "kron" and not fits:
-        return Choice("kron", False, f"shift from the Kronecker factors: {figures}", matrices)
+        return Choice("kron", False, f"shift from one block of the Hessian a class: {figures}", matrices)
     require_memory(
         matrices,
         device,

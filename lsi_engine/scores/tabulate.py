@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from lsi_engine.progress import Progress
-from lsi_engine.scores.lsi.closed_form import DOUBLE_PRECISION_WORK, leave_one_out
-from lsi_engine.scores.lsi.kronecker_shift import leave_one_out_kronecker
+from lsi_engine.scores.lsi.closed_form import DOUBLE_PRECISION_WORK, LeaveOneOut, leave_one_out
+from lsi_engine.scores.lsi.many_classes import leave_one_out_class_blocks
 from lsi_engine.scores.lsi.trained import TrainedScores
 from lsi_engine.scores.problem import Problem
 from lsi_engine.scores.structure import choose
 from lsi_engine.scores.table import ScoreTable
 from lsi_engine.settings import ScoreSettings
 from lsi_engine.training.newton import fit_linear_probe
+from lsi_engine.training.refinement import REFINED_TO
 
 
 class Stages:
@@ -50,11 +51,10 @@ def closed_form_table(
     precision, loo_prior = settings.precision, settings.loo_prior
     objective = problem.objective
     choice = choose(problem, settings.hessian)
-    reduced = (objective.classes - 1) * objective.design.columns
-    single_precision = choice.exact_shift and (
-        precision == "float32"
-        or (precision == "auto" and objective.samples * float(reduced) ** 2 > DOUBLE_PRECISION_WORK)
-    )
+    reduced = float((objective.classes - 1) * objective.design.columns)
+    work = objective.samples * reduced * (reduced if choice.exact_shift else objective.design.columns)
+    single_precision = precision == "float32" or (precision == "auto" and work > DOUBLE_PRECISION_WORK)
+    dtype = torch.float32 if single_precision else torch.float64
     probe = fit_linear_probe(
         objective, tolerance=settings.tolerance, start=start[0] if start else None, progress=progress
     )
@@ -67,16 +67,18 @@ def closed_form_table(
             prior_precision=problem.prior_precision,
             loo_prior=loo_prior,
             index=index,
-            dtype=torch.float32 if single_precision else torch.float64,
+            dtype=dtype,
             progress=progress,
         )
     else:
-        left_out = leave_one_out_kronecker(
+        left_out = leave_one_out_class_blocks(
             objective,
             probe,
+            structure="kron" if choice.hessian == "kron" else "blocks",
             prior_precision=problem.prior_precision,
             loo_prior=loo_prior,
             index=index,
+            dtype=dtype,
             progress=progress,
         )
     clock.done("scores")
@@ -95,16 +97,27 @@ def closed_form_table(
         | {
             "hessian": choice.hessian,
             "hessian_reason": choice.reason,
-            "shift": "full" if choice.exact_shift else "kron",
+            "shift": "full" if choice.exact_shift else "blocks",
             "precision": "float32" if single_precision else "float64",
             "gradient_norm": probe.gradient_norm,
             "newton_steps": probe.newton_steps,
             "hessian_products": probe.hessian_products,
             "preconditioner_rows": probe.preconditioner_rows,
             "loss": probe.loss,
+            **_errors(left_out),
         },
     )
     return table, left_out.notes
+
+
+def _errors(left_out: LeaveOneOut) -> dict[str, dict[str, float]]:
+    """What is known of the shifts' errors: how many were brought below ``REFINED_TO``, and the median of other samples."""
+    if left_out.error_estimate is None:
+        return {}
+    estimate = left_out.error_estimate[left_out.error_estimate.isfinite()]
+    others = estimate[estimate > REFINED_TO]
+    facts = {"refined": len(estimate) - len(others), "others": len(others)}
+    return {"error_estimate": facts | ({"median_of_others": float(others.median())} if len(others) else {})}
 
 
 def trained_table(
