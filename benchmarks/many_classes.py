@@ -6,9 +6,9 @@
 FILE.npz holds ``features`` and ``labels``; without it the features are synthetic: overlapping classes, a share of the
 labels wrong. Printed beside time and peak memory are the choice, its reason, how well wrong labels are found, and the
 errors of as many random rows and of as many of the highest LSI against refits of each to its optimum (plain NumPy,
-``benchmarks/newton_refits.py``). The floor is the time of the run's own counted products (``lsi_engine.scores.cost``) at
-the rate of large square ones. ``--memory`` stands for the machine's GiB in the choice of the structure: with little,
-few classes are scored as many are.
+``benchmarks/newton_refits.py``). The floor is the time of the run's own products, as ``lsi_engine.scores.cost`` counts
+them, at the rate of large square ones. ``--memory`` stands for the machine's GiB in the choice of the structure: with
+little, few classes are scored as many are.
 """
 
 from __future__ import annotations
@@ -116,9 +116,9 @@ def _errors(features: NDArray, labels: NDArray[np.int64], table: ScoreTable, cou
         off = np.abs(table.lsi_mean_shift[rows] / energy - 1)
         moved = np.abs(table.probabilities[rows] - probabilities).max(axis=1)
         print(
-            f"  {count} {name} rows against refits (full posterior): mean shift off by median {np.median(off):.2%}, 90 % "
-            f"{np.quantile(off, 0.9):.2%}, worst {off.max():.2%}; probability median {np.median(moved):.4f}, worst "
-            f"{moved.max():.4f}; the refits' gradient is down to {left.max():.1e}",
+            f"  {count} {name} rows against refits (full posterior): mean shift off by median {np.median(off):.2%}, "
+            f"90 % {np.quantile(off, 0.9):.2%}, worst {off.max():.2%}; probability median {np.median(moved):.4f}, "
+            f"worst {moved.max():.4f}; gradient left {left.max():.1e}",
             flush=True,
         )
     print(f"  refits: {time.perf_counter() - started:.0f} s")

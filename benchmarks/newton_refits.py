@@ -1,4 +1,4 @@
-"""Leave-one-out optima of a linear softmax probe with many classes, really found: what benchmarks measure errors against.
+"""Leave-one-out optima of a linear softmax probe with many classes, really found: what benchmarks measure against.
 
 Plain NumPy and SciPy, nothing of the engine. In sum form over the rows that remain the loss is
 Σ_{n≠i} −log softmax(Θx̃_n)[y_n] + ((N − 1)·wd / 2) ‖Θ‖². Gradients are float64; the products inside conjugate gradients

@@ -44,8 +44,8 @@ SAME_PRIOR = 1e-3
 class ClassParts(NamedTuple):
     """One class's part in leaving out each of n samples; float64.
 
-    ``w (n,)``, ``u (D',)`` in the coordinates z, ``logits (n,)`` x̃ᵀΔ_c, ``leverage (n,)`` p(1 − p)σ, and in nats ``mean_shift (n,)``
-    ½ Δ_cᵀP₋ᵢΔ_c and ``covariance (n,)`` of the posterior P_c = B_c + (δ − γ)I.
+    ``w (n,)``, ``u (D',)`` in the coordinates z, ``logits (n,)`` x̃ᵀΔ_c, ``leverage (n,)`` p(1 − p)σ, and in nats
+    ``mean_shift (n,)`` ½ Δ_cᵀP₋ᵢΔ_c and ``covariance (n,)`` of the posterior P_c = B_c + (δ − γ)I.
     """
 
     w: torch.Tensor

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 import psutil
 import torch
 
+from lsi_engine.curvature.class_blocks import RESIDENT_BYTES, inverse_bytes
+from lsi_engine.errors import InputError
 from lsi_engine.numerics.memory import require_memory
 from lsi_engine.scores.problem import Problem
 from lsi_engine.settings import Hessian, Structure
@@ -58,6 +60,11 @@ def choose_for(classes: int, columns: int, hessian: Hessian, unequal_prior: bool
         chosen: Structure | Literal["blocks"] = "full" if fits else "blocks"
         return Choice(chosen, fits, f"{chosen}: {figures}", matrices)
     if hessian == "kron" and not fits:
+        if inverse_bytes(classes, columns) > RESIDENT_BYTES:
+            raise InputError(
+                f"hessian='kron' holds a matrix of {columns:,} × {columns:,} for each of {classes:,} classes, more "
+                f"than {RESIDENT_BYTES / 2**30:.0f} GiB; choose hessian='auto', which needs one at a time"
+            )
         return Choice("kron", False, f"shift from one block of the Hessian a class: {figures}", matrices)
     require_memory(
         matrices,

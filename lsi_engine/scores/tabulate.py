@@ -111,7 +111,7 @@ def closed_form_table(
 
 
 def _errors(left_out: LeaveOneOut) -> dict[str, dict[str, float]]:
-    """What is known of the shifts' errors: how many were brought below ``REFINED_TO``, and the median of other samples."""
+    """What is known of the shifts' errors: how many were brought to ``REFINED_TO``, and the median of some others."""
     if left_out.error_estimate is None:
         return {}
     estimate = left_out.error_estimate[left_out.error_estimate.isfinite()]

@@ -15,7 +15,7 @@ REFINED_TO = 0.005
 
 
 class Refinement:
-    """Brings single samples' shifts Δ ``(C, D')``, in the coordinates z of the class blocks, to the optimum without them.
+    """Brings single samples' shifts Δ ``(C, D')``, in the coordinates z of the blocks, to the optimum without them.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Refinement:
         return total
 
     def energy(self, i: int, delta: torch.Tensor, prior_precision: float) -> torch.Tensor:
-        """½ ΔᵀP₋ᵢΔ (nats, float64) under the full posterior at θ₋ᵢ: one pass over all samples gives it for a single Δ."""
+        """½ ΔᵀP₋ᵢΔ (nats, float64) under the full posterior at θ₋ᵢ: for a single Δ it takes one pass over all rows."""
         total = prior_precision * delta.double().square().sum()
         for _, logits, p, change in self._moved(i, delta):
             weighted = logits * (p + change)

@@ -246,7 +246,7 @@ def _optimum(x: Array, y: NDArray[np.int64], ridge: float, basis: Array, start: 
             reached = _value(candidate, x, y, ridge)
             # Near the optimum the gradient resolves what the value no longer does.
             flat = reached <= value + 1e-12 * abs(value) and np.linalg.norm(moved) < norm / 2
-            if reached <= value - 1e-4 * length * slope and np.linalg.norm(moved) < 10 * norm or flat:
+            if (reached <= value - 1e-4 * length * slope and np.linalg.norm(moved) < 10 * norm) or flat:
                 break
             length /= 2
         progress = np.linalg.norm(moved) / norm if length > 1e-10 else 1.0

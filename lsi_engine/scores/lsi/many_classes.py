@@ -1,4 +1,4 @@
-"""Leave-one-out where not even one full Hessian fits: a block of the Hessian a class, and true residuals where it matters.
+"""Leave-one-out where not even one full Hessian fits: a block of it a class, and true residuals where it matters.
 
 The shift Δ_i is that of the class blocks (:mod:`lsi_engine.curvature.class_blocks`), which leave out what couples the
 classes. For the samples of the highest LSI and of the highest leverage it is then **refined**: the gradient at θ + Δ_i
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from lsi_engine.curvature.class_blocks import ClassBlocks, ClassParts
 from lsi_engine.curvature.diagonal import shrinkage
 from lsi_engine.curvature.kronecker import KroneckerCurvature
-from lsi_engine.errors import InputError
 from lsi_engine.losses.softmax import contrasts
 from lsi_engine.numerics.design import BLOCK_ROWS, PASS_ROWS
 from lsi_engine.numerics.parallel import in_parallel
@@ -37,8 +36,8 @@ from lsi_engine.training.newton import LinearProbe
 from lsi_engine.training.refinement import Refinement
 from lsi_engine.training.softmax_objective import SoftmaxObjective
 
-#: So many samples of the highest LSI, and as many of the highest leverage, are refined; more where all of it stays below
-#: so many multiplications.
+#: So many samples of the highest LSI, and as many of the highest leverage, are refined; more where all of it stays
+#: below so many multiplications.
 REFINED, REFINED_WORK = 40, 5e10
 #: Steps of a refinement at the most.
 MOST_STEPS = 8
@@ -61,12 +60,12 @@ def leave_one_out_class_blocks(
 ) -> LeaveOneOut:
     """Leave out every sample in turn; arguments as in :func:`lsi_engine.scores.lsi.closed_form.leave_one_out`.
 
-    Where all inverses together do not fit, nothing is refined.
+    Where all inverses together do not fit, nothing is refined, and only ``"blocks"`` can be had.
 
     Raises
     ------
     InputError
-        When a class's Hessian is not numerically positive definite, or ``"kron"`` has no room for all inverses.
+        When a class's Hessian is not numerically positive definite.
     """
     design, device = objective.design, objective.design.device
     p = objective.probabilities(probe.theta)
@@ -79,11 +78,6 @@ def leave_one_out_class_blocks(
         kronecker = KroneckerCurvature(design, p, basis, progress=progress)
     inputs = None if kronecker is None else kronecker.inputs
     blocks = ClassBlocks(design, p, objective.targets, gamma, dtype=dtype, inputs=inputs)
-    if kronecker is not None and not blocks.resident:
-        raise InputError(
-            f"hessian='kron' holds a matrix of {blocks.columns:,} × {blocks.columns:,} for each of {blocks.classes:,} "
-            "classes; choose hessian='auto', which needs one at a time"
-        )
     left_out = _ClassByClass(objective, probe.theta, blocks, p, rows, rescaled)
     result = left_out.run(prior_precision, progress)
     posterior = None if kronecker is None else _KroneckerPosterior(kronecker, blocks, prior_precision)
@@ -214,7 +208,8 @@ def _refine(
     progress: Progress,
 ) -> list[str]:
     """Refine the rows of ``result`` that matter, and estimate the error of some others; what deserves a warning."""
-    assert result.error_estimate is not None and left_out.inverses is not None
+    assert result.error_estimate is not None
+    assert left_out.inverses is not None
     count, blocks = len(left_out.where), left_out.blocks
     # Three gradients of two products each; what lies between them takes as long as some 25 columns.
     each = 12.0 * len(left_out.p) * blocks.classes * (blocks.columns + 25)
