@@ -28,6 +28,7 @@ STAGES = {
     "hessian": "Measuring curvature",
     "curvature": "Measuring curvature",
     "scores": "Leaving each sample out",
+    "refinement": "Refining the highest scores",
     "full run": "Training on all samples",
     "first epochs": "Training the first epochs",
     "left-out runs": "Following the left-out trainings",

@@ -38,6 +38,7 @@ STAGES = {
     "fit": "Fitting the probe",
     "hessian": "Measuring curvature",
     "scores": "Leaving each sample out",
+    "refinement": "Refining the highest scores",
     "duplicates": "Looking for near-duplicates",
     "subsets": "Training on subsets",
 }

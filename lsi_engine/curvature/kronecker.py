@@ -65,8 +65,3 @@ class KroneckerCurvature:
     def coordinates(self, weights: torch.Tensor) -> torch.Tensor:
         """Weights in the contrasts ``(…, R, D')`` in the coordinates in which the precision is diagonal."""
         return self.turn.T.to(weights.dtype) @ (weights @ self.inputs.to(weights.dtype))
-
-    def solve(self, ridge: float, weights: torch.Tensor) -> torch.Tensor:
-        """(A + ridge)⁻¹ applied to weights in the contrasts ``(R, D')``."""
-        solved = self.coordinates(weights) / (self.data + ridge)
-        return self.turn @ solved @ self.inputs.T

@@ -47,20 +47,42 @@ def inverse(matrix: torch.Tensor, describe: Callable[[], str]) -> torch.Tensor:
     factor = cholesky(matrix)
     if factor is None:
         raise InputError(f"{describe()} is not positive definite; raise weight_decay or prior_precision")
-    if matrix.device.type != "cpu":
+    return inverse_of(factor)
+
+
+def inverse_of(factor: torch.Tensor) -> torch.Tensor:
+    """(LLᵀ)⁻¹ of a Cholesky ``factor`` L, whose memory it takes over."""
+    if factor.device.type != "cpu":
         return torch.cholesky_inverse(factor)
-    _, potri = _lapack(matrix)
+    _, potri = _lapack(factor)
     upper, _ = potri(factor.numpy().T, lower=0, overwrite_c=1)
-    lower = torch.from_numpy(upper.T)
-    return _mirrored(lower)
+    return _mirrored(torch.from_numpy(upper.T))
+
+
+def solved_rows(factor: torch.Tensor, rows: torch.Tensor, *, transposed: bool = False) -> torch.Tensor:
+    """Rows L⁻¹z, or L⁻ᵀz, ``(n, D')`` for ``rows`` z: half the multiplications of a product with an inverse."""
+    if rows.device.type != "cpu":
+        matrix = factor.T if transposed else factor
+        return torch.linalg.solve_triangular(matrix, rows.T, upper=transposed).T
+    (trsm,) = scipy.linalg.blas.get_blas_funcs(("trsm",), (rows.numpy(),))
+    # Column by column in memory L is an upper triangle, and the rows are right-hand sides as they lie.
+    return torch.from_numpy(trsm(1.0, factor.numpy().T, rows.numpy().T, lower=0, trans_a=0 if transposed else 1).T)
+
+
+def lower_gram(rows: torch.Tensor) -> torch.Tensor:
+    """Lower triangle of ZᵀZ ``(D', D')`` for ``rows`` Z ``(n, D')``; zeros above it on a processor."""
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    (syrk,) = scipy.linalg.blas.get_blas_funcs(("syrk",), (rows.numpy(),))
+    # The upper triangle column by column is the lower one row by row.
+    return torch.from_numpy(syrk(1.0, rows.numpy().T, lower=0).T)
 
 
 def square(matrix: torch.Tensor) -> torch.Tensor:
     """M² of a symmetric ``matrix``: half of the products are the other half's mirror image."""
     if matrix.device.type != "cpu":
         return matrix @ matrix
-    (syrk,) = scipy.linalg.blas.get_blas_funcs(("syrk",), (matrix.numpy(),))
-    return _mirrored(torch.from_numpy(syrk(1.0, matrix.numpy().T, lower=0).T))
+    return _mirrored(lower_gram(matrix))
 
 
 def _lapack(matrix: torch.Tensor) -> tuple[Callable, Callable]:

@@ -74,9 +74,10 @@ def score(
     hessian
         Structure of the Laplace posterior's precision. ``"diag"`` (the paper's default) keeps its diagonal; ``"full"``
         keeps everything; ``"kron"`` keeps the Kronecker factors' eigenvectors with corrected eigenvalues (linear probes
-        only); ``"auto"`` is full where that fits in memory, else kron (closed form only). The closed form's shift uses
-        the full Hessian as long as that fits, else the Kronecker one: ``table.info["hessian_reason"]`` says what was
-        chosen and why.
+        only); ``"auto"`` is full where that fits in memory, else one block a class (closed form only). The closed
+        form's shift uses the full Hessian as long as that fits, else those blocks, refined where LSI is highest:
+        ``table.info["hessian_reason"]`` says what was chosen and why, ``table.info["error_estimate"]`` how far it is
+        off.
     method
         ``"closed_form"``: exact leave-one-out of the converged linear probe up to O(K/N). ``"retrain"``: every
         leave-one-out probe really trained, as in the paper; any probe. ``"trajectory"``: linearised training dynamics

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import psutil
 import torch
 
+from lsi_engine.curvature.class_blocks import RESIDENT_BYTES, inverse_bytes
+from lsi_engine.errors import InputError
 from lsi_engine.numerics.memory import require_memory
 from lsi_engine.settings import Hessian, Structure
 from lsi_engine.training.softmax_objective import SoftmaxObjective
@@ -17,10 +19,10 @@ FULL_SHARE = 0.6
 
 
 class Choice(NamedTuple):
-    """``hessian``: the structure. ``exact_shift``: whether the shift is the full Hessian's, or the Kronecker one's.
+    """``hessian``: the structure. ``exact_shift``: whether the shift is the full Hessian's, or that of class blocks.
     ``reason``: why, for people. ``matrices``: peak bytes of the K × K matrices that the exact shift takes."""
 
-    hessian: Structure
+    hessian: Structure | Literal["blocks"]
     exact_shift: bool
     reason: str
     matrices: float
@@ -30,7 +32,8 @@ def choose(objective: SoftmaxObjective, prior_precision: float, hessian: Hessian
     """The structure to use for the closed form, of a posterior with the prior δ ``prior_precision``.
 
     ``"diag"`` and ``"full"`` are always what they say, and refused where they do not fit. ``"kron"`` takes the exact
-    shift where the full Hessian fits. ``"auto"`` is full where that fits, else Kronecker-factored.
+    shift where the full Hessian fits, else that of one block a class. ``"auto"`` is full where that fits, else
+    ``"blocks"``: one block a class for the shift and the posterior alike.
 
     Raises
     ------
@@ -53,10 +56,15 @@ def choose_for(classes: int, columns: int, hessian: Hessian, unequal_prior: bool
         f"GiB; {FULL_SHARE:.0%} of this machine's {total:.0f} GiB may go to it"
     )
     if hessian == "auto":
-        chosen: Structure = "full" if fits else "kron"
+        chosen: Structure | Literal["blocks"] = "full" if fits else "blocks"
         return Choice(chosen, fits, f"{chosen}: {figures}", matrices)
     if hessian == "kron" and not fits:
-        return Choice("kron", False, f"shift from the Kronecker factors: {figures}", matrices)
+        if inverse_bytes(classes, columns) > RESIDENT_BYTES:
+            raise InputError(
+                f"hessian='kron' holds a matrix of {columns:,} × {columns:,} for each of {classes:,} classes, more "
+                f"than {RESIDENT_BYTES / 2**30:.0f} GiB; choose hessian='auto', which needs one at a time"
+            )
+        return Choice("kron", False, f"shift from one block of the Hessian a class: {figures}", matrices)
     require_memory(
         matrices,
         device,

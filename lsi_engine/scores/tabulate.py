@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from lsi_engine.progress import Progress
-from lsi_engine.scores.lsi.closed_form import DOUBLE_PRECISION_WORK, leave_one_out
-from lsi_engine.scores.lsi.kronecker_shift import leave_one_out_kronecker
+from lsi_engine.scores.lsi.closed_form import DOUBLE_PRECISION_WORK, LeaveOneOut, leave_one_out
+from lsi_engine.scores.lsi.many_classes import leave_one_out_class_blocks
 from lsi_engine.scores.lsi.trained import TrainedScores
 from lsi_engine.scores.problem import Problem
 from lsi_engine.scores.structure import choose
 from lsi_engine.scores.table import ScoreTable
 from lsi_engine.settings import ScoreSettings
 from lsi_engine.training.newton import fit_linear_probe
+from lsi_engine.training.refinement import REFINED_TO
 from lsi_engine.training.row_space import row_space
 
 
@@ -54,11 +55,10 @@ def closed_form_table(
     span = row_space(own)
     objective = own if span is None else span.objective
     choice = choose(objective, problem.prior_precision, settings.hessian)
-    reduced = (objective.classes - 1) * objective.design.columns
-    single_precision = choice.exact_shift and (
-        precision == "float32"
-        or (precision == "auto" and objective.samples * float(reduced) ** 2 > DOUBLE_PRECISION_WORK)
-    )
+    reduced = float((objective.classes - 1) * objective.design.columns)
+    work = objective.samples * reduced * (reduced if choice.exact_shift else objective.design.columns)
+    single_precision = precision == "float32" or (precision == "auto" and work > DOUBLE_PRECISION_WORK)
+    dtype = torch.float32 if single_precision else torch.float64
     first = start[0] if start else None
     if first is not None and span is not None:
         first = first.to(span.turn) @ span.turn
@@ -73,16 +73,18 @@ def closed_form_table(
             loo_prior=loo_prior,
             index=index,
             within=None if span is None else (own.design, span.turn),
-            dtype=torch.float32 if single_precision else torch.float64,
+            dtype=dtype,
             progress=progress,
         )
     else:
-        left_out = leave_one_out_kronecker(
+        left_out = leave_one_out_class_blocks(
             objective,
             probe,
+            structure="kron" if choice.hessian == "kron" else "blocks",
             prior_precision=problem.prior_precision,
             loo_prior=loo_prior,
             index=index,
+            dtype=dtype,
             progress=progress,
         )
     clock.done("scores")
@@ -103,16 +105,27 @@ def closed_form_table(
         | {
             "hessian": choice.hessian,
             "hessian_reason": choice.reason,
-            "shift": "full" if choice.exact_shift else "kron",
+            "shift": "full" if choice.exact_shift else "blocks",
             "precision": "float32" if single_precision else "float64",
             "gradient_norm": probe.gradient_norm,
             "newton_steps": probe.newton_steps,
             "hessian_products": probe.hessian_products,
             "preconditioner_rows": probe.preconditioner_rows,
             "loss": probe.loss,
+            **_errors(left_out),
         },
     )
     return table, left_out.notes
+
+
+def _errors(left_out: LeaveOneOut) -> dict[str, dict[str, float]]:
+    """What is known of the shifts' errors: how many were brought to ``REFINED_TO``, and the median of some others."""
+    if left_out.error_estimate is None:
+        return {}
+    estimate = left_out.error_estimate[left_out.error_estimate.isfinite()]
+    others = estimate[estimate > REFINED_TO]
+    facts = {"refined": len(estimate) - len(others), "others": len(others)}
+    return {"error_estimate": facts | ({"median_of_others": float(others.median())} if len(others) else {})}
 
 
 def trained_table(

@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 
+from lsi_engine.curvature.class_blocks import ClassBlockPreconditioner, ClassBlocks
 from lsi_engine.curvature.gauss_newton import ggn
-from lsi_engine.curvature.kronecker import KroneckerCurvature
 from lsi_engine.numerics.design import PASS_ROWS
 from lsi_engine.numerics.parallel import in_parallel
 from lsi_engine.numerics.products import cholesky, product
@@ -27,6 +27,9 @@ PRECONDITIONER_COLUMNS = 11_000
 #: Conjugate-gradient steps in one Newton step that call for a better preconditioner, and at most so many.
 PATIENCE = 6
 MAXIMUM_PRODUCTS = 200
+#: Class blocks cost as much as dozens of products. They pay where the curvature hardly changes any more: first when so
+#: small a share of the rows' own gradients is left, and again when so small a share of that is.
+CLOSER = 0.02
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 
@@ -37,13 +40,13 @@ class ConjugateGradients:
     Parameters
     ----------
     factorised
-        Up to so many weights the preconditioner factorises a whole Hessian, beyond them Kronecker factors; by default
+        Up to so many weights the preconditioner factorises a whole Hessian, beyond them a block a class; by default
         ``PRECONDITIONER_COLUMNS``.
 
     Attributes
     ----------
     sample
-        The same problem on the rows that precondition it; None where Kronecker factors do.
+        The same problem on the rows that precondition it; None where class blocks do.
     hessian_products, preconditioner_rows
         Products with the Hessian so far, and rows over which Hessians were summed for the preconditioner.
     """
@@ -57,6 +60,8 @@ class ConjugateGradients:
         self.hessian_products = self.preconditioner_rows = 0
         self._preconditioner: Linear | None = None
         self._worn = False
+        #: ‖∇L‖ where the class blocks were last taken; at first, where every row's own gradient points the same way.
+        self._last_norm = objective.samples * objective.design.rms_row_norm()
 
     def warm_sample(self) -> SoftmaxObjective | None:
         """The sample, if its own optimum is a better start than zero."""
@@ -68,15 +73,19 @@ class ConjugateGradients:
     def renew(self, theta: torch.Tensor, report: Progress) -> None:
         """Precondition by the curvature at ``theta``."""
         if self.sample is None:
-            self._preconditioner = _KroneckerPreconditioner(self.objective, theta, report)
+            p = self.objective.probabilities(theta)
+            blocks = ClassBlocks(self.objective.design, p, self.objective.targets, self.objective.ridge)
+            self._preconditioner = ClassBlockPreconditioner(blocks, report)
         else:
             self._preconditioner = _SampledPreconditioner(self.objective, theta, self.sample, report)
             self.preconditioner_rows += self.sample.samples
 
     def __call__(self, theta: torch.Tensor, gradient: torch.Tensor, left: float, report: Progress) -> torch.Tensor:
         """The step from ``theta`` ``(C, D')``, the more exact the less of the first gradient is ``left``."""
-        if self._worn:
+        norm = float(gradient.norm())
+        if self._worn and (self.sample is not None or norm < CLOSER * self._last_norm):
             self.renew(theta, report)
+            self._last_norm = norm
         preconditioner = self._preconditioner or _UniformPreconditioner(self.objective)
         self._preconditioner = preconditioner
         step, spent = _conjugate_gradients(
@@ -171,19 +180,6 @@ class _SampledPreconditioner:
         reduced = (self.basis.T @ gradient).reshape(-1, 1)
         solved = _solve(self.factor, reduced.to(self.factor.dtype)).to(gradient.dtype)
         return self.basis @ solved.view(self.basis.shape[1], -1)
-
-
-class _KroneckerPreconditioner:
-    """The Kronecker-factored Hessian at the current point, where there are too many weights for a factorisation."""
-
-    def __init__(self, objective: SoftmaxObjective, theta: torch.Tensor, progress: Progress) -> None:
-        self.basis = objective.basis
-        probabilities = objective.probabilities(theta)
-        self.curvature = KroneckerCurvature(objective.design, probabilities, self.basis, progress=progress)
-        self.ridge = objective.ridge
-
-    def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
-        return self.basis @ self.curvature.solve(self.ridge, self.basis.T @ gradient)
 
 
 def _solve(factor: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

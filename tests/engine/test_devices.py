@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from other_device import DEVICE, Elsewhere, OtherDevice
 
 from lsi_engine import Gaussian, InputError, score, score_groups, score_model, score_objective, score_pairs
 from lsi_engine.features.near_duplicates import near_duplicate_groups
-from lsi_engine.scores.lsi.kronecker_shift import leave_one_out_kronecker
+from lsi_engine.scores.lsi.many_classes import leave_one_out_class_blocks
 from lsi_engine.scores.problem import Problem
 from lsi_engine.studies.learnability import learnability
 from lsi_engine.training.newton import fit_linear_probe
@@ -25,11 +26,12 @@ TARGETS = (RANDOM.random((60, 2)) < 0.5).astype(float)
 TRAINED = {"epochs": 60, "samples": [3, 1, 40], "precision": "float64"}
 
 
-def _kronecker_shift(device: object) -> np.ndarray:
+def _class_blocks(device: object, structure: Literal["blocks", "kron"]) -> np.ndarray:
     problem = Problem.from_data(
         FEATURES, LABELS, weight_decay=0.01, prior_precision=1.0, feature_scaling="none", device=device
     )
-    left_out = leave_one_out_kronecker(problem.objective, fit_linear_probe(problem.objective), prior_precision=1.0)
+    probe = fit_linear_probe(problem.objective)
+    left_out = leave_one_out_class_blocks(problem.objective, probe, structure=structure, prior_precision=1.0)
     return (left_out.mean_shift + left_out.covariance).cpu().numpy()
 
 
@@ -56,7 +58,7 @@ CASES: dict[str, Callable[[object], np.ndarray]] = {
         score, FEATURES.astype(np.float32), LABELS, precision="float32", feature_scaling="standardize"
     ),
     "closed form, checked by a training": _scores(score, FEATURES, LABELS, epochs=30),
-    "kronecker shift": _kronecker_shift,
+    **{f"class blocks, {name}": partial(_class_blocks, structure=name) for name in ("blocks", "kron")},
     **{
         f"{method}, {hessian}": _scores(score, FEATURES, LABELS, method=method, hessian=hessian, **TRAINED)
         for method in ("retrain", "trajectory")

@@ -71,6 +71,8 @@ class LeaveOneOut:
         ``(n, C)`` class probabilities of the probe trained without the sample.
     notes
         What deserves a warning.
+    error_estimate
+        ``(n,)`` relative error of the shift Δ_i, ``nan`` where it was not looked at; ``None`` where nowhere was.
     """
 
     mean_shift: torch.Tensor
@@ -78,6 +80,7 @@ class LeaveOneOut:
     leverage: torch.Tensor
     probabilities: torch.Tensor
     notes: tuple[str, ...] = ()
+    error_estimate: torch.Tensor | None = None
 
 
 def leave_one_out(
