@@ -26,7 +26,8 @@ from benchmarks.newton_refits import Refits
 from lsi_engine import ScoreTable, score
 from lsi_engine.numerics.design import FeatureScaling
 from lsi_engine.scores import structure
-from lsi_engine.scores.cost import Task, measured_speed, work
+from lsi_engine.scores.cost import Task, work
+from lsi_engine.scores.speed import measured_speed
 
 WEIGHT_DECAY = 0.01
 

@@ -22,7 +22,8 @@ from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.store import cache_folder
 from lsi_engine.samples import SampleSet, open_source
 from lsi_engine.samples.images.archives import ARCHIVES
-from lsi_engine.scores.cost import Speed, Task, work
+from lsi_engine.scores.cost import Task, work
+from lsi_engine.scores.speed import Speed
 
 DATASETS = ("cifar10", "cifar100", "imagenette", "imagewoof", "pneumonia", "imdb")
 #: The reference's models: one linear layer, or a hidden ReLU layer of this width before it.

@@ -9,7 +9,8 @@ import pytest
 
 from lsi_engine import score
 from lsi_engine.errors import InputError
-from lsi_engine.scores.cost import IN_PLACE, Speed, Task, cost, measured_speed, pair_cost
+from lsi_engine.scores.cost import IN_PLACE, Task, cost, pair_cost
+from lsi_engine.scores.speed import Speed, measured_speed
 from lsi_engine.settings import METHODS, ScoreSettings
 
 SPEED = Speed(single=1e11, double=5e10, elements=3e8)
