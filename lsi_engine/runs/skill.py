@@ -15,5 +15,14 @@ def skill_of(run: Run) -> ProbeSkill | None:
     """
     if run.modality == "pairs":
         return None
+    stored = run.provenance.get("skill")
+    if stored is not None:
+        return ProbeSkill.from_dict(stored)
     labels = pd.read_parquet(run.path / "scores.parquet", columns=["label"])["label"].astype("str")
     return probe_skill(run.probabilities(), pd.Index(run.classes).get_indexer(pd.Index(labels)))
+
+
+def caveat_of(run: Run) -> str | None:
+    """One sentence for people where the run's suspicion cannot be trusted; ``None`` where it can."""
+    skill = skill_of(run)
+    return None if skill is None else skill.caveat
