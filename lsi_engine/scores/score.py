@@ -176,7 +176,7 @@ def score(
         clock.done("weight_decay")
     objective = problem.objective
     descent = SgdSettings(learning_rate, momentum, epochs, objective.weight_decay)
-    info = {
+    info: dict[str, Any] = {
         "method": method,
         "hessian": hessian,
         "loo_prior": loo_prior,
