@@ -9,15 +9,9 @@ from dashboard import theme
 from dashboard.charts.chart import Chart, base
 from lsi_engine.scores.skill import ProbeSkill
 
-#: Diameter of the mark of the fullest bin, and of the emptiest (pixels).
-LARGEST, SMALLEST = 22.0, 6.0
-
 
 def reliability_curve(skill: ProbeSkill, *, noun: str = "samples", height: int = 260) -> Chart:
-    """Accuracy against mean confidence of the bins that hold samples, beside the diagonal of a probe to be believed.
-
-    The area of a mark says how many samples its bin holds.
-    """
+    """Accuracy against mean confidence of the bins that hold samples, beside the diagonal of a probe to be believed."""
     figure = base(height)
     confidence, accuracy, sizes = np.asarray(skill.reliability, dtype=np.float64).reshape(-1, 3).T
     figure.add_scatter(
@@ -34,7 +28,7 @@ def reliability_curve(skill: ProbeSkill, *, noun: str = "samples", height: int =
         name="this probe",
         mode="lines+markers",
         line={"color": theme.ACCENT, "width": 2},
-        marker={"size": np.maximum(SMALLEST, LARGEST * np.sqrt(sizes / sizes.max()))},
+        marker={"size": 8, "color": theme.ACCENT},
         customdata=sizes,
         hovertemplate="%{customdata:,} " + noun + ": said %{x:.1%}, right %{y:.1%}<extra></extra>",
     )

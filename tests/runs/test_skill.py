@@ -32,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     labels = random.choice(["yes", "no"], 200)
     np.savez(folder / "noise.npz", features=random.normal(size=(200, 40)), labels=labels)
     store = RunStore(folder / "cache")
-    noise = {"kind": "features", "path": str(folder / "noise.npz")}
+    noise = {"kind": "feature_file", "path": str(folder / "noise.npz")}
     compute(RunConfig(name="guessing", source=noise), store)
     compute(RunConfig(name="tuned", source=noise, weight_decay="auto"), store)
     compute(RunConfig(name="digits", source={"kind": "digits"}), store)
@@ -79,9 +79,7 @@ def test_a_run_of_an_earlier_version_says_the_same(store: RunStore, tmp_path: Pa
 
 
 @pytest.mark.parametrize("command", [["show"], ["show", "--json"], ["export", "--format", "manifest"]])
-def test_the_command_line_says_so_beside_its_output(
-    cache: Path, tmp_path: Path, command: list[str]
-) -> None:
+def test_the_command_line_says_so_beside_its_output(cache: Path, tmp_path: Path, command: list[str]) -> None:
     aside = ["--to", str(tmp_path / "file")] if command[0] == "export" else []
     for name, said in (("guessing", True), ("digits", False)):
         answer = CliRunner().invoke(app, [command[0], name, *command[1:], *aside], catch_exceptions=False)
