@@ -12,7 +12,7 @@ from lsi_engine.runs.sizes import Sizes, sizes
 from lsi_engine.runs.store import RunStore
 from lsi_engine.scores.cost import Cost, Task, cost, pair_cost
 from lsi_engine.scores.weight_decay import GRID, MOST_ROWS
-from lsi_engine.settings import METHODS, Method
+from lsi_engine.settings import FIRST_WEIGHT_DECAY, METHODS, Method
 
 #: Rows that an earlier run must have extracted for its rate to be believed.
 ENOUGH_ROWS = 32
@@ -97,6 +97,7 @@ def _alternative(config: RunConfig, method: Method, found: Sizes, left_out: int)
             changes["seeds"] = 1
         else:
             changes["loo_prior"] = "rescaled"
+            changes["weight_decay"] = FIRST_WEIGHT_DECAY if config.weight_decay == "auto" else config.weight_decay
             changes["hessian"] = "diag" if config.hessian == "auto" else config.hessian
     variant = config.model_copy(update=changes)
     try:

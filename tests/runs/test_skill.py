@@ -11,11 +11,14 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from typer.testing import CliRunner
 
 from dashboard.report.contents import report
+from dashboard.run_request import RunRequest
 from dashboard.view.view import View
 from lsi_engine.cli import app
+from lsi_engine.cli.compute.commands import plan
 from lsi_engine.curation import CleaningRule
 from lsi_engine.curation.export import export_bytes, subset_of
 from lsi_engine.curation.manifest import differences, read_manifest
+from lsi_engine.errors import InputError
 from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.pipeline import compute
 from lsi_engine.runs.skill import caveat_of, skill_of
@@ -119,3 +122,15 @@ def test_the_report_says_what_the_probe_knows(cache: Path) -> None:
     for text in (guessing, digits):
         assert "What the probe knows" in text
         assert "how often it is right" in text
+
+
+def test_a_weight_decay_is_a_number_or_auto(tmp_path: Path) -> None:
+    assert [plan(["digits", "--weight-decay", said])[0].weight_decay for said in ("auto", "0.3")] == ["auto", 0.3]
+    assert plan(["digits"])[0].weight_decay == 0.01
+    with pytest.raises(InputError, match=r"--weight-decay 'much': give a number or 'auto'"):
+        plan(["digits", "--weight-decay", "much"])
+    with pytest.raises(InputError, match="chosen by the closed form"):
+        plan(["digits", "--weight-decay", "auto", "--method", "retrain"])[0].check()
+    assert RunRequest(kind="digits", name="d", settings={"weight_decay": "auto"}).config().weight_decay == "auto"
+    with pytest.raises(InputError, match="Weight decay: 'much': give a number"):
+        RunRequest(kind="digits", name="d", settings={"weight_decay": "much"}).config()
