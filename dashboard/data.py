@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +17,10 @@ from dashboard.view.view import DECISIONS, View, current_view, set_view
 from lsi_engine.curation import Decisions
 from lsi_engine.errors import InputError
 from lsi_engine.runs.artefacts.projection import Kind, map_folder, stored
+from lsi_engine.runs.skill import skill_of
 from lsi_engine.runs.store import Run, RunStore
 from lsi_engine.runs.sweep import Sweep, sweep_of
+from lsi_engine.scores.skill import ProbeSkill
 
 #: What people call one sample, by modality (singular, plural).
 NOUNS = {
@@ -63,6 +66,16 @@ class RunData:
     def dataset(self) -> str:
         """Identifies the samples that were scored; equal for a run and its corrupted twin."""
         return str(self.provenance.get("dataset_fingerprint", self.run.name))
+
+    @cached_property
+    def skill(self) -> ProbeSkill | None:
+        """What the run's probe knows; ``None`` for pairs."""
+        return skill_of(self.run)
+
+    @property
+    def caveat(self) -> str | None:
+        """One sentence where suspicion cannot be trusted."""
+        return None if self.skill is None else self.skill.caveat
 
     def row(self, sample_id: str) -> int | None:
         """Row of a sample, or None when the run does not have it."""

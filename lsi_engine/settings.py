@@ -26,6 +26,8 @@ Precision = Literal["auto", "float32", "float64"]
 METHODS: tuple[Method, ...] = get_args(Method)
 #: Of the fit, relative to one sample's gradient: with 1e-3 an LSI was 17 % off on sixty samples of three classes.
 MOST_TOLERANCE = 1e-6
+#: The paper's weight decay, and the least that ``auto`` tries.
+FIRST_WEIGHT_DECAY = 0.01
 #: Seeds that ``seeds=k`` stands for begin here, as in the paper's code.
 FIRST_SEED = 5
 
@@ -49,7 +51,12 @@ class ScoreSettings(BaseModel):
         "Structure of the posterior's precision. diag: the paper's default; full: the exact one; kron: factored, for "
         "many classes; auto: full where it fits in memory.",
     )
-    weight_decay: float = option(0.01, "Weight decay", "wd in mean cross-entropy + wd/2·‖θ‖².")
+    weight_decay: float | Literal["auto"] = option(
+        FIRST_WEIGHT_DECAY,
+        "Weight decay",
+        "wd in mean cross-entropy + wd/2·‖θ‖²; 'auto': the one from 0.01 to 3 with the lowest leave-one-out log loss "
+        "(closed form only).",
+    )
     feature_scaling: Scaling = option(
         "none", "Feature scaling", "How features are scaled for the probe. Changes LSI; recorded with the run."
     )
@@ -103,13 +110,11 @@ class ScoreSettings(BaseModel):
         """
         for name in ("method", "hessian", "feature_scaling", "loo_prior", "precision"):
             one_of(name, getattr(self, name), get_args(ScoreSettings.model_fields[name].annotation))
-        if not (np.isfinite(self.weight_decay) and self.weight_decay > 0):
-            raise InputError(
-                f"weight_decay is {self.weight_decay}; the optimum needs a positive, finite one (paper: 0.01)"
-            )
+        check_weight_decay(self.weight_decay, self.method)
         check_prior(self.prior_precision)
         check_tolerance(self.tolerance)
-        check_descent(self.learning_rate, self.momentum, self.epochs, self.weight_decay)
+        decay = FIRST_WEIGHT_DECAY if self.weight_decay == "auto" else self.weight_decay
+        check_descent(self.learning_rate, self.momentum, self.epochs, decay)
         self._check_probe()
         if self.method == "closed_form":
             if len(self.seed_list) > 1:
@@ -138,6 +143,19 @@ class ScoreSettings(BaseModel):
             raise InputError(f"hessian='auto' chooses for the closed form; method {self.method!r} needs one by name")
         if self.hessian == "kron" and self.hidden is not None:
             raise InputError("hessian='kron' goes with linear probes; choose 'diag' or 'full' for a hidden layer")
+
+
+def check_weight_decay(weight_decay: float | Literal["auto"], method: Method) -> None:
+    """Raise ``InputError`` for a weight decay that is neither positive and finite nor, of closed forms, ``"auto"``."""
+    if weight_decay == "auto":
+        if method != "closed_form":
+            raise InputError(
+                f"weight_decay='auto' is chosen by the closed form; method {method!r} needs a number (paper: 0.01)"
+            )
+    elif isinstance(weight_decay, str) or not (math.isfinite(weight_decay) and weight_decay > 0):
+        raise InputError(
+            f"weight_decay is {weight_decay}; the optimum needs a positive, finite one (paper: 0.01), or 'auto'"
+        )
 
 
 def check_prior(prior_precision: float | Literal["weight_decay"]) -> None:
@@ -190,6 +208,16 @@ def read_prior(text: str) -> float | Literal["weight_decay"]:
         raise InputError(f"{text!r}: give a number or 'weight_decay'") from None
 
 
+def read_weight_decay(text: str | float) -> float | Literal["auto"]:
+    """wd as people write it. Raises ``InputError`` for what is no number."""
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{text!r}: give a number or 'auto'") from None
+
+
 def read_epochs(text: str) -> list[int]:
     """Epochs with commas between them; none for an empty text. Raises ``InputError``."""
     return _whole_numbers(text, ",")
@@ -228,6 +256,7 @@ def _whole_numbers(text: str, separator: str) -> list[int]:
 #: How fields are read that people write as text, or as a number that stands for something else. Messages begin with
 #: what was written: whoever asked puts the name in front under which it was asked for.
 READ: dict[str, Callable[[Any], Any]] = {
+    "weight_decay": read_weight_decay,
     "prior_precision": read_prior,
     "probe": lambda width: width or "linear",
     "score_epochs": read_epochs,

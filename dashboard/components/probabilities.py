@@ -13,6 +13,12 @@ from dashboard.data import RunData
 BARS = 6
 
 
+def explanation(data: RunData) -> str:
+    """What the bars show, and how far to believe them."""
+    said = f"Class probabilities of a probe trained without this {data.nouns[0]}."
+    return f"{said} {data.caveat}" if data.caveat else said
+
+
 def probability_bars(data: RunData, probabilities: NDArray[np.floating]) -> None:
     """Draw ``probabilities (C,)``, the most probable classes first."""
     order = np.argsort(-probabilities, kind="stable")

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import jobs, words
 from dashboard.components import background, show
+from dashboard.components.caveat import caveat
 from dashboard.components.export.folder import export_folder
 from dashboard.components.export.manifest import compare_manifest, open_manifest
 from dashboard.components.export.rule import command, rule_controls
@@ -44,6 +45,7 @@ MEDIA_TYPE: dict[Format, str] = {
 def render() -> None:
     data = current_run()
     log = decisions(data)
+    caveat(data)
     open_manifest()
     left, right = st.columns([2, 3], gap="small")
     with left, show.card("export_rule", "Rule", "Applies to the whole run; the filters above do not narrow an export."):

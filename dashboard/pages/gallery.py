@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dashboard import words
 from dashboard.components import bulk
+from dashboard.components.caveat import caveat
 from dashboard.components.gallery.gallery import Group, Section, gallery
 from dashboard.components.ranking import order, ranked, rankings
 from dashboard.data import RunData
@@ -30,12 +31,17 @@ TEXT_ENDS = {"Small": 4, "Medium": 3, "Large": 2}
 
 def render() -> None:
     selection = current_selection()
+    doubt = st.container(key="gallery_caveat")
     if not selection.mask.any():
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="gallery_controls"):
         layout = _switch("Show", ["By class", "Grid"], "By class", "layout")
         size = _switch("Tiles", list(TILE_PIXELS), "Medium", "tiles")
         sections = _by_class(selection, size) if layout == "By class" else _grid(selection)
+    sorted_by = rankings(selection.frame).get(str(st.session_state.get("sort")))
+    if layout == "Grid" and sorted_by is not None and sorted_by.high in ("suspicious", "safe"):
+        with doubt:
+            caveat(selection.data)
     above = st.container(key="gallery_bulk")
     event = gallery(
         selection.data,

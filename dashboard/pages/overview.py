@@ -13,6 +13,7 @@ from dashboard.charts.histogram import histogram, selected_range, shaded
 from dashboard.charts.rank import rank_plot, selected_scores
 from dashboard.charts.violins import MOST_VIOLINS, by_class
 from dashboard.components import show
+from dashboard.components.caveat import caveat, skill_card
 from dashboard.components.gallery.gallery import Group, Section, gallery
 from dashboard.components.headlines import headlines
 from dashboard.components.pair_panel import no_classes
@@ -46,6 +47,7 @@ compare pairs with one another by it, and do not read it as a probability of bei
 
 def render() -> None:
     selection = current_selection()
+    caveat(selection.data)
     if not selection.mask_any_lsi.any():
         return
     _headlines(selection)
@@ -60,7 +62,10 @@ def render() -> None:
         _ranks(selection)
     with right:
         _cumulative(selection)
-    with show.card("reading", "Reading the numbers"):
+    left, right = st.columns(2, gap="small")
+    with left:
+        skill_card(selection.data)
+    with right, show.card("reading", "Reading the numbers"):
         st.markdown(READING_PAIRS if selection.data.pairs else READING.format(one=selection.data.nouns[0]))
 
 

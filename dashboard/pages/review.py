@@ -12,7 +12,9 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.components.bulk import SEEN
+from dashboard.components.caveat import caveat
 from dashboard.components.pair_panel import CAPTION_WRONG
+from dashboard.components.probabilities import explanation
 from dashboard.data import decisions
 from dashboard.desks.review import rounds
 from dashboard.desks.review.desk import AHEAD, NEIGHBOURS_AHEAD, Outcome, desk, desk_item, record
@@ -29,6 +31,7 @@ MODES = ("One", "Grid")
 def render() -> None:
     selection = current_selection()
     data, log = selection.data, decisions(selection.data)
+    caveat(data)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="review_controls"):
         by = st.segmented_control(
             "Queue by",
@@ -87,9 +90,7 @@ def render() -> None:
             "acknowledged": outcome.acknowledged,
             "conflicts": outcome.conflicts,
             "labels": [] if data.pairs else data.classes,
-            "explains": "Do image and caption belong together?"
-            if data.pairs
-            else f"Class probabilities of a probe trained without this {data.nouns[0]}.",
+            "explains": "Do image and caption belong together?" if data.pairs else explanation(data),
             "wrong": CAPTION_WRONG if data.pairs else "",
             "finished": f"Nothing left in this queue: every {data.nouns[0]} that it and the filters keep is decided. "
             "Z takes the last decision back.",

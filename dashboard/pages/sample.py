@@ -9,10 +9,11 @@ import streamlit as st
 from dashboard import words
 from dashboard.components import show
 from dashboard.components.assets import text_of
+from dashboard.components.caveat import caveat
 from dashboard.components.gallery.gallery import Group, Section, gallery
 from dashboard.components.neighbours import compared, missing_features, near_duplicates, nearest_typical
 from dashboard.components.pair_panel import pair_facts, pair_picture
-from dashboard.components.probabilities import probability_bars
+from dashboard.components.probabilities import explanation, probability_bars
 from dashboard.components.ranking import percentile, ranked, rankings
 from dashboard.components.row_panel import row_panel
 from dashboard.components.text_panel.text_panel import text_panel
@@ -40,6 +41,7 @@ MATES = 24
 def render() -> None:
     selection = current_selection()
     data = selection.data
+    caveat(data)
     wanted = st.query_params.get("sample", "") or st.session_state.get("sample", "")
     row = data.row(wanted) if wanted else None
     if wanted and row is None:
@@ -131,7 +133,7 @@ def _facts(selection: Selection, row: int) -> None:
     suggested = sample["suggested_label"]
     given = f"Given: {sample['label']}"
     title = given if pd.isna(suggested) else f"{given} · Suggested: {suggested}"
-    sentence = f"Class probabilities of a probe trained without this {data.nouns[0]}."
+    sentence = explanation(data)
     if data.pairs:
         title, sentence = "Do image and caption belong together?", ""
     with show.card("sample_facts", title, sentence):

@@ -18,6 +18,7 @@ from dashboard.charts.detection import detection_curve
 from dashboard.charts.ecdf import ecdf
 from dashboard.charts.histogram import histogram
 from dashboard.charts.rank import rank_plot
+from dashboard.charts.reliability import reliability_curve
 from dashboard.charts.violins import MOST_RIDGES, by_class
 from dashboard.components.headlines import headlines
 from dashboard.components.media import thumbnail
@@ -60,9 +61,8 @@ def _head(selection: Selection) -> str:
     data, chips = selection.data, selection.view.chips()
     kept = " · ".join(chip.text for chip in chips) if chips else f"Every {data.nouns[0]}, no conditions"
     numbers = "".join(page.headline(line.name, line.value, line.note) for line in headlines(selection))
-    warned = "".join(
-        f'<p class="warning">{words.escape(str(text))}</p>' for text in data.provenance.get("warnings") or []
-    )
+    warnings = [*([data.caveat] if data.caveat else []), *(data.provenance.get("warnings") or [])]
+    warned = "".join(f'<p class="warning">{words.escape(str(text))}</p>' for text in warnings)
     return (
         f"<h1>{words.escape(data.run.name)}</h1><p>{words.escape(kept)}</p>{warned}"
         f'<div class="headlines">{numbers}</div>'
@@ -92,6 +92,10 @@ def _figures(selection: Selection) -> str:
     sections.append(
         page.beside(ranks, page.section("Adding up", adding, "The wider the gap, the fewer carry the rest."))
     )
+    if data.skill is not None:
+        curve = page.figure(reliability_curve(data.skill, noun=many), 480)
+        about = f"Of the whole run, each {data.nouns[0]} named by a probe trained without it: {data.skill.summary}."
+        sections.append(page.section("What the probe knows", curve, about))
     found = _detection(data, many)
     if found is not None:
         about = (
@@ -160,7 +164,8 @@ def _galleries(selection: Selection) -> str:
     sections = [page.section("Both ends", "".join(body), said, kind)]
     if len(doubt):
         tiles = page.tiles([_tile(selection, int(row), pictures) for row in doubt])
-        sections.append(page.section("To check first", tiles, "Highest suspicion among the undecided.", kind))
+        said = "Highest suspicion among the undecided." + (f" {data.caveat}" if data.caveat else "")
+        sections.append(page.section("To check first", tiles, said, kind))
     return "".join(sections)
 
 
@@ -223,7 +228,7 @@ def _provenance(data: RunData) -> str:
         ("Scored", f"{known.get('created', '')}, in {words.seconds(timings)}"),
         ("Features", known.get("extractor_key") or "given"),
         ("Method", f"{config.method.replace('_', ' ')}, {engine.get('hessian', config.hessian)} Hessian"),
-        ("Weight decay", words.number(config.weight_decay)),
+        ("Weight decay", words.number(data.run.weight_decay)),
         ("Feature scaling", config.feature_scaling),
         ("Corruption on purpose", corruption),
         ("Left out as unusable", skipped),

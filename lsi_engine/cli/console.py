@@ -75,6 +75,12 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False, default=str))
 
 
+def warn(caveat: str | None) -> None:
+    """A warning on standard error, where there is one."""
+    if caveat:
+        notes.print(f"warning: {caveat}", markup=False)
+
+
 def said_seconds(value: float) -> str:
     """A duration as a person says it: ``3.3 s``, ``2 min 5 s``, ``1 h 20 min``, ``12 days``."""
     whole = round(value)

@@ -9,11 +9,12 @@ from typing import Annotated, cast
 import typer
 from rich.table import Table
 
-from lsi_engine.cli.console import Bars, Json, RunName, out, print_json
+from lsi_engine.cli.console import Bars, Json, RunName, out, print_json, warn
 from lsi_engine.curation import CleaningRule, write_export
 from lsi_engine.curation.export import FORMATS, SUFFIX, Format, subset_of
 from lsi_engine.curation.manifest import repeated
 from lsi_engine.curation.tree import LAYOUTS, write_tree
+from lsi_engine.runs.skill import caveat_of
 from lsi_engine.runs.store import RunStore
 
 FormatName = StrEnum("FormatName", {name: name for name in (*FORMATS, *LAYOUTS)})  # type: ignore[misc]
@@ -60,6 +61,7 @@ def export_run(
     """Write the cleaned subset of a run: reviewers' decisions, then the rule you give."""
     store = RunStore()
     run = store.open(name)
+    warn(caveat_of(run))
     rule = CleaningRule(
         apply_decisions=not ignore_decisions,
         unsure=unsure.value,

@@ -9,8 +9,10 @@ import pandas as pd
 import typer
 from rich.table import Table
 
-from lsi_engine.cli.console import Json, RunName, notes, out, print_json
+from lsi_engine.cli.console import Json, RunName, notes, out, print_json, warn
+from lsi_engine.runs.skill import caveat_of, skill_of
 from lsi_engine.runs.store import Run, RunStore
+from lsi_engine.scores.skill import curve_sentence
 
 
 def list_runs(as_json: Json = False) -> None:
@@ -83,7 +85,8 @@ def _show_status(run: Run, as_json: bool) -> None:
 
 
 def _show_scores(run: Run, top: int, as_json: bool) -> None:
-    scores, facts = run.scores(), run.provenance
+    scores, facts, skill = run.scores(), run.provenance, skill_of(run)
+    warn(skill.caveat if skill else None)
     second = "suggested_pair" if "suggested_pair" in scores else "suggested_label"
     medians = scores.groupby("label", observed=True)["lsi"].agg(["size", "median"]).sort_values("median")
     highest = scores.nlargest(top, "lsi")[["sample_id", "name", "label", second, "lsi", "suspicion"]]
@@ -93,6 +96,7 @@ def _show_scores(run: Run, top: int, as_json: bool) -> None:
                 "name": run.name,
                 "config": run.config.model_dump(),
                 "provenance": facts,
+                "skill": None if skill is None else skill.to_dict(),
                 "class_medians": medians["median"].to_dict(),
                 "highest": json.loads(highest.to_json(orient="records")),
             }
@@ -102,6 +106,10 @@ def _show_scores(run: Run, top: int, as_json: bool) -> None:
         f"[bold]{run.name}[/] · {facts['samples']:,} samples · {run.config.method}, {run.config.hessian} · "
         f"|g| {facts['gradient_norm']:.1e} · {sum(facts['timings'].values()):.1f} s · {facts['created']}"
     )
+    if skill is not None:
+        out.print(skill.summary, markup=False)
+    if curve := facts["engine"].get("weight_decay_curve"):
+        out.print(curve_sentence(curve, facts["engine"]["weight_decay_samples"]), markup=False)
     classes = Table("class", "n", "median LSI", box=None)
     for label, size, median in medians.reset_index().to_numpy().tolist():
         classes.add_row(_literal(label), f"{size:,}", f"{median:.4g}")
@@ -127,7 +135,9 @@ def evaluate_run(
     """For a run with known corruption: how well do LSI and label doubt find it? With 95 % bootstrap intervals."""
     from lsi_engine.runs.evaluation import evaluate
 
-    frame = evaluate(RunStore().open(name).scores(), resamples=resamples).table()
+    run = RunStore().open(name)
+    frame = evaluate(run.scores(), resamples=resamples).table()
+    warn(caveat_of(run))
     if as_json:
         print_json(json.loads(frame.to_json(orient="records")))
         return

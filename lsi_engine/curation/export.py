@@ -45,6 +45,7 @@ from lsi_engine.errors import InputError
 from lsi_engine.files import replacing
 from lsi_engine.progress import Progress, silent
 from lsi_engine.runs.artefacts.duplicates import duplicate_clusters
+from lsi_engine.runs.skill import caveat_of
 from lsi_engine.runs.store import Run
 
 Format = Literal["csv", "json", "parquet", "indices", "cleanlab", "coco", "manifest"]
@@ -68,8 +69,11 @@ _GUARDED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def provenance(subset: CleanedSubset, run: Run) -> dict[str, Any]:
-    """Where a subset came from: run, scores, data, rule, decisions and what they amount to."""
-    counts = subset.counts()
+    """Where a subset came from: run, scores, data, rule, decisions and what they amount to.
+
+    ``caveat`` is there only where the run's probe does not beat guessing.
+    """
+    counts, caveat = subset.counts(), caveat_of(run)
     return {
         "program": "lsi-inspector",
         "version": _version(),
@@ -83,6 +87,7 @@ def provenance(subset: CleanedSubset, run: Run) -> dict[str, Any]:
         "counts": {str(name): {key: int(n) for key, n in row.items()} for name, row in counts.iterrows()},
         "total": {str(key): int(n) for key, n in counts.drop(columns="final").sum().items()},
         "kept": subset.digest,
+        **({"caveat": caveat} if caveat else {}),
     }
 
 

@@ -41,6 +41,7 @@ class Manifest(BaseModel):
     counts: dict[str, dict[str, int]]
     total: dict[str, int]
     kept: str | None = None
+    caveat: str | None = None
 
 
 @dataclass(frozen=True)

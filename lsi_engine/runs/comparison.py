@@ -164,7 +164,7 @@ def settings(run: Run) -> str:
     extractor = config.extractor or {"kind": "own features"}
     sides = [extractor["image"], extractor["text"]] if extractor["kind"] == "pair" else [extractor]
     features = " + ".join(str(side.get("backbone") or side.get("model") or side["kind"]) for side in sides)
-    return f"{features}, {config.feature_scaling}, wd {config.weight_decay:g}, {config.hessian}"
+    return f"{features}, {config.feature_scaling}, wd {run.weight_decay:g}, {config.hessian}"
 
 
 def reliability(run: Run) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from lsi_engine.errors import InputError
@@ -11,7 +11,8 @@ from lsi_engine.runs.config import RunConfig
 from lsi_engine.runs.sizes import Sizes, sizes
 from lsi_engine.runs.store import RunStore
 from lsi_engine.scores.cost import Cost, Task, cost, pair_cost
-from lsi_engine.settings import METHODS, Method
+from lsi_engine.scores.weight_decay import GRID, MOST_ROWS
+from lsi_engine.settings import FIRST_WEIGHT_DECAY, METHODS, Method
 
 #: Rows that an earlier run must have extracted for its rate to be believed.
 ENOUGH_ROWS = 32
@@ -96,13 +97,20 @@ def _alternative(config: RunConfig, method: Method, found: Sizes, left_out: int)
             changes["seeds"] = 1
         else:
             changes["loo_prior"] = "rescaled"
+            changes["weight_decay"] = FIRST_WEIGHT_DECAY if config.weight_decay == "auto" else config.weight_decay
             changes["hessian"] = "diag" if config.hessian == "auto" else config.hessian
     variant = config.model_copy(update=changes)
     try:
         variant.check()
     except InputError as error:
         return Cost(math.nan, math.nan, math.nan, str(error))
-    return cost(_task(variant, found, left_out))
+    task = _task(variant, found, left_out)
+    whole = cost(task)
+    if variant.weight_decay != "auto":
+        return whole
+    rows = min(task.samples, MOST_ROWS)
+    each = cost(replace(task, samples=rows, left_out=rows, hessian="auto", unequal_prior=False))
+    return replace(whole, seconds=whole.seconds + len(GRID) * each.seconds)
 
 
 def _task(config: RunConfig, found: Sizes, left_out: int) -> Task:

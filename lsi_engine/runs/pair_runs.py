@@ -79,7 +79,7 @@ def score_run(
             features[:, :split],
             features[:, split:],
             groups=samples.table["group"].to_numpy(dtype=str),
-            weight_decay=config.weight_decay,
+            weight_decay=float(config.weight_decay),
             hessian=config.hessian,  # type: ignore[arg-type]  # the config's check has seen to it
             prior_precision=config.prior_precision,
             feature_scaling=config.feature_scaling,  # type: ignore[arg-type]

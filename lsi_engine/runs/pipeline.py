@@ -182,7 +182,8 @@ def score_and_store(
                 progress=report,
             )
         )
-        whole_groups = _whole_groups(run, samples, features, report)
+        decay = float(table.info.get("weight_decay", config.weight_decay))
+        whole_groups = _whole_groups(run, samples, features, decay, report)
     seconds.update(table.info["seconds"])
     store_scores(
         run,
@@ -197,8 +198,13 @@ def score_and_store(
     )
 
 
-def _whole_groups(run: Run, samples: SampleSet, features: NDArray, progress: Progress) -> pd.DataFrame | None:
-    """What leaving out each sample's whole group does to it, ``group_…`` columns, if the config asks for that."""
+def _whole_groups(
+    run: Run, samples: SampleSet, features: NDArray, weight_decay: float, progress: Progress
+) -> pd.DataFrame | None:
+    """What leaving out each sample's whole group does to it, ``group_…`` columns, if the config asks for that.
+
+    ``weight_decay`` is that of the samples' scores.
+    """
     config = run.config
     if config.groups == "none":
         return None
@@ -219,7 +225,7 @@ def _whole_groups(run: Run, samples: SampleSet, features: NDArray, progress: Pro
         features,
         samples.table["label"].to_numpy(dtype=str),
         groups,
-        weight_decay=config.weight_decay,
+        weight_decay=weight_decay,
         hessian=config.hessian,  # type: ignore[arg-type]  # the config's check has seen to it
         prior_precision=config.prior_precision,
         loo_prior=config.loo_prior,

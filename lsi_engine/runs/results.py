@@ -28,6 +28,7 @@ from lsi_engine.samples import SampleSet
 from lsi_engine.samples.sample_set import description
 from lsi_engine.samples.tables.columns import plain_id
 from lsi_engine.samples.tables.feature_rows import FeatureRows
+from lsi_engine.scores.skill import probe_skill
 from lsi_engine.settings import ScoreSettings
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ def store_scores(
     from lsi_engine.scores.lsi.pair_scores import PairScores
 
     started = time.perf_counter()
+    skill = None
     if isinstance(table, PairScores):
         classes = sorted(samples.table["label"].unique())
         pair_runs.write_heads(run.path / "probe.safetensors", table)
         frame = pair_runs.scores_frame(samples, table, MEDIA_COLUMNS)
     else:
         classes = table.classes
+        skill = probe_skill(table.probabilities, table.codes).to_dict()
         with replacing(run.path / "probabilities.npy") as temporary, temporary.open("wb") as file:
             np.save(file, table.probabilities.astype(np.float32), allow_pickle=False)
         _write_probe(run.path / "probe.safetensors", table)
@@ -83,6 +86,7 @@ def store_scores(
                 "samples": len(samples),
                 "skipped": len(samples.skipped),
                 "corrupted": int(samples.table["corrupted"].sum()) if "corrupted" in samples.table else 0,
+                "skill": skill,
                 "gradient_norm": table.info["gradient_norm"],
                 "engine": table.info,
                 "peak_memory_bytes": _peak_memory(),

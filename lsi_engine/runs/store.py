@@ -129,6 +129,12 @@ class Run:
         return read_object(self.path / "provenance.json")
 
     @property
+    def weight_decay(self) -> float:
+        """wd of the probe: what was asked for, or what ``auto`` came to."""
+        engine = self.provenance.get("engine") or {}
+        return float(engine.get("weight_decay", self.config.weight_decay))
+
+    @property
     def fingerprint(self) -> str:
         """Identifies the scores: caches in front of a run are keyed by it."""
         return str(self.provenance["scores_fingerprint"])

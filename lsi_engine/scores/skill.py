@@ -6,7 +6,8 @@ something about the probe, not about the labels.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ class ProbeSkill:
         Share of samples whose most probable class is the given one; the mean of that share over classes.
     log_loss
         Mean −log p(given label), nats.
-    commonest_accuracy, frequency_log_loss
-        The same two for naming the commonest class always, and for predicting the class frequencies.
+    commonest_accuracy, commonest_balanced_accuracy, frequency_log_loss
+        The same for naming the commonest class always, and for predicting the class frequencies.
     calibration_error
         Expected calibration error of the most probable class, over ``BINS`` bins of equal width.
     reliability
@@ -40,6 +41,7 @@ class ProbeSkill:
     balanced_accuracy: float
     log_loss: float
     commonest_accuracy: float
+    commonest_balanced_accuracy: float
     frequency_log_loss: float
     calibration_error: float
     reliability: list[list[float]]
@@ -63,9 +65,24 @@ class ProbeSkill:
             "labels. Use better features, or a larger weight decay."
         )
 
+    @property
+    def summary(self) -> str:
+        """One line for people: every measure beside what it is without features."""
+        return (
+            f"leave-one-out accuracy {self.accuracy:.1%} (commonest class {self.commonest_accuracy:.1%}), "
+            f"balanced {self.balanced_accuracy:.1%} ({self.commonest_balanced_accuracy:.1%}) · "
+            f"log loss {self.log_loss:.3g} (class frequencies {self.frequency_log_loss:.3g}) · "
+            f"calibration error {self.calibration_error:.3f} (class frequencies 0)"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, ``knows_something`` and ``caveat`` included."""
         return {**asdict(self), "knows_something": self.knows_something, "caveat": self.caveat}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> ProbeSkill:
+        """What :meth:`to_dict` gave; what follows from the measures is worked out anew."""
+        return cls(**{field.name: stored[field.name] for field in fields(cls)})
 
 
 def probe_skill(probabilities: ArrayLike, codes: ArrayLike) -> ProbeSkill:
@@ -93,7 +110,15 @@ def probe_skill(probabilities: ArrayLike, codes: ArrayLike) -> ProbeSkill:
         balanced_accuracy=float(by_class.mean()),
         log_loss=float(-np.log(np.maximum(p[np.arange(len(p)), given], LEAST_PROBABILITY)).mean()),
         commonest_accuracy=float(frequencies.max()),
+        commonest_balanced_accuracy=1 / int(present.sum()),
         frequency_log_loss=float(-(frequencies * np.log(frequencies)).sum()),
         calibration_error=float((np.abs(mean_confidence - accuracies) * sizes[filled]).sum() / len(given)),
         reliability=np.column_stack([mean_confidence, accuracies, sizes[filled]]).tolist(),
     )
+
+
+def curve_sentence(curve: Sequence[Sequence[float]], samples: int) -> str:
+    """``[[weight decay, leave-one-out log loss], …]`` over so many ``samples`` in one line, the lowest named first."""
+    best = min(curve, key=lambda point: point[1])[0]
+    points = ", ".join(f"{decay:g} → {loss:.3g}" for decay, loss in curve)
+    return f"weight decay {best:g}, by the leave-one-out log loss of {samples:,} samples: {points}"

@@ -114,3 +114,10 @@ def test_a_plan_refuses_what_the_command_line_refuses() -> None:
         plan(["digits", "--hessian", "cubic"])
     with pytest.raises(InputError, match="how many rows"):
         plan(["digits", "--rows", "many"])
+
+
+def test_choosing_a_weight_decay_is_counted(store: RunStore, tmp_path: Path) -> None:
+    path = str(features(tmp_path / "f.npz"))
+    plain, auto = (estimate(only("features", path, "--weight-decay", decay), store) for decay in ("0.01", "auto"))
+    assert auto.costs["closed_form"].seconds > 2 * plain.costs["closed_form"].seconds
+    assert auto.costs["retrain"].refusal == ""

@@ -27,11 +27,14 @@ GROUPS = {
 }
 #: Fields that a text says, and what stands there before anybody writes.
 _TEXTS = {
+    "weight_decay": "0.01, or auto",
     "prior_precision": "weight_decay",
     "left_out": "all; or 200, 5 %, 0:50",
     "score_epochs": "10,100",
     "device": "cpu",
 }
+#: Those of them that hold their default from the start.
+_FILLED = ("weight_decay", "prior_precision")
 #: What pairs are scored with unless told otherwise, and the fields they do not have.
 _OF_PAIRS = {"weight_decay": 0.3, "learning_rate": 0.005, "feature_scaling": "unit"}
 _NOT_OF_PAIRS = {"probe", "groups", "momentum", "score_epochs", "loo_prior", "precision", "tolerance", "scores"}
@@ -80,7 +83,7 @@ def _field(name: str, field: FieldInfo, kind: Kind, method: str) -> Any:
     label, help = str(field.json_schema_extra["label"]), field.description
     default = _OF_PAIRS.get(name, field.default) if kind == "pairs" else field.default
     if name in _TEXTS:
-        filled = str(default) if name == "prior_precision" else ""
+        filled = str(default) if name in _FILLED else ""
         return st.text_input(label, value=filled, placeholder=_TEXTS[name], help=help)
     if name == "scores":
         return st.multiselect(label, optional(), help=_scores_help())

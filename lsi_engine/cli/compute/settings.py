@@ -30,7 +30,8 @@ TRAINING = "Method and training"
 
 
 class Said(NamedTuple):
-    """How a field is said on a command line where that is no plain value: as what option, type and default."""
+    """How a field is said on a command line where that is no plain value: as what option, type and default (the
+    field's own, as text, when ``None``)."""
 
     name: str
     type: Any
@@ -39,6 +40,7 @@ class Said(NamedTuple):
 
 
 _SAID = {
+    "weight_decay": Said("weight_decay", str, None, "NUMBER|auto"),
     "prior_precision": Said("prior_precision", str, "weight_decay"),
     "probe": Said("hidden", int, 0),
     "score_epochs": Said("score_epochs", str, "", "10,100,…"),
@@ -153,6 +155,6 @@ def _parameter(name: str, field: FieldInfo, default: Any, choices: Sequence[str]
     return inspect.Parameter(
         said.name if said else name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=said.default if said else default,
+        default=(str(default) if said.default is None else said.default) if said else default,
         annotation=Annotated[kind, given],
     )

@@ -139,7 +139,7 @@ def compare_subsets(
         scores["label"],
         truth=scores.get("true_label"),
         groups=_groups(scores),
-        weight_decay=config.weight_decay,
+        weight_decay=run.weight_decay,
         hessian=config.hessian,
         prior_precision=config.prior_precision,
         feature_scaling="standardize" if config.feature_scaling == "standardize" else "none",

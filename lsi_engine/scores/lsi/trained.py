@@ -67,7 +67,7 @@ def trained_scores(
     """
     method, hidden, seeds, hessian = options.method, options.hidden, options.seed_list, cast(Structure, options.hessian)
     precision, score_epochs = options.precision, options.score_epochs
-    settings = SgdSettings(options.learning_rate, options.momentum, options.epochs, options.weight_decay)
+    settings = SgdSettings(options.learning_rate, options.momentum, options.epochs, float(options.weight_decay))
     objective, design = problem.objective, problem.objective.design
     sizes = [design.dimension, objective.classes] if hidden is None else [design.dimension, hidden, objective.classes]
     initial = check_initial_weights(initial_weights, sizes)
