@@ -129,7 +129,7 @@ def numeric_targets(targets: Any, samples: int) -> NDArray[np.float64]:
     elif isinstance(targets, pd.DataFrame | pd.Series):
         targets = targets.to_numpy(dtype=np.float64, na_value=np.nan)
     elif isinstance(targets, np.ma.MaskedArray):
-        targets = targets.astype(np.float64).filled(np.nan)
+        targets = np.ma.filled(targets.astype(np.float64), np.nan)
     elif scipy.sparse.issparse(targets):
         targets = targets.toarray()
     try:
