@@ -164,7 +164,8 @@ def _closed_form(task: Task, device: torch.device) -> tuple[float, Arithmetic]:
         rows = min(n, max(PRECONDITIONER_ROWS, PRECONDITIONER_SHARE * n))
         work += products(rows * row + unknowns**3 / 3, n > PRECONDITIONER_ROWS) * PRECONDITIONERS
     if not choice.exact_shift:
-        return _class_blocks(task, choice.hessian), work + _class_by_class(task, choice.hessian)
+        needed, rest = _class_by_class(task, choice.hessian)
+        return needed, work + rest
     needed = choice.matrices + 8.0 * n * classes * 4 + min(8.0 * n * columns, 2**29)
     work += products(2 * n * row) + Arithmetic(double=unknowns**3)
     work += Arithmetic(elements=n * size * (size + 1) / 2 * columns / 8)  # the forms' last sums
@@ -180,26 +181,19 @@ def _closed_form(task: Task, device: torch.device) -> tuple[float, Arithmetic]:
     return needed, work
 
 
-def _class_blocks(task: Task, hessian: str) -> float:
-    """Bytes: the rows, and of N × C probabilities, residuals, factors, logits and curvatures; then the inverses."""
-    n, columns, classes = float(task.samples), task.columns, task.classes
-    inverses = inverse_bytes(classes, columns)
-    shifts = 16.0 * DELTA_ELEMENTS if hessian == "kron" else 0.0
-    return 4 * n * columns + 40 * n * classes + 40.0 * columns**2 + inverses * (inverses <= RESIDENT_BYTES) + shifts
-
-
-def _class_by_class(task: Task, hessian: str) -> Arithmetic:
+def _class_by_class(task: Task, hessian: str) -> tuple[float, Arithmetic]:
     """Blocks summed and solved with, and the highest samples refined; see lsi_engine/scores/lsi/many_classes.py."""
     n, columns, classes = float(task.samples), task.columns, task.classes
-    members = MEMBERS * n * classes
-    work = Arithmetic(double=classes * columns**3 + 9 * columns**3 / EIGEN_RATE, elements=5 * n * classes)
-    work += Arithmetic(single=members * columns**2 + MEMBERS * task.left_out * classes * columns**2)
+    inverses, some = inverse_bytes(classes, columns), MEMBERS * classes * columns**2
+    needed = 4 * n * columns + 40 * n * classes + 40.0 * columns**2 + inverses * (inverses <= RESIDENT_BYTES)
+    work = Arithmetic((n + task.left_out) * some, (classes + 9 / EIGEN_RATE) * columns**3, 5 * n * classes)
     if hessian == "kron":
-        work += Arithmetic(single=2 * task.left_out * classes * columns * (MEMBERS * columns + classes))
-    if inverse_bytes(classes, columns) <= RESIDENT_BYTES:
+        needed += 16.0 * DELTA_ELEMENTS
+        work += Arithmetic(single=2 * task.left_out * (some + classes**2 * columns))
+    if inverses <= RESIDENT_BYTES:
         gradients = min(task.left_out, 2 * REFINED) * 4
         work += Arithmetic(single=4 * n * classes * columns, elements=n * classes) * gradients
-    return work
+    return needed, work
 
 
 def _retrain(task: Task, device: torch.device) -> tuple[float, Arithmetic]:
