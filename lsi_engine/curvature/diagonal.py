@@ -12,6 +12,7 @@ which agrees to first order and cannot turn a precision negative.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -33,8 +34,43 @@ SUMMED_ELEMENTS = 1 << 20
 LARGEST_CHANGE = 5.0
 
 
+@dataclass(frozen=True)
+class Coordinates:
+    """Where a precision is diagonal: directions of the logits times directions of the features.
+
+    ``outputs (C, O)``: the logits' directions o, one a column; ``lift (O, R)``: from the contrasts to them;
+    ``inputs (D', D')``: V, the features' directions, or ``None`` for the features themselves.
+    """
+
+    outputs: torch.Tensor
+    lift: torch.Tensor
+    inputs: torch.Tensor | None = None
+
+    @classmethod
+    def of_classes(cls, basis: torch.Tensor) -> Coordinates:
+        """One entry a weight: every class, every feature."""
+        return cls(torch.eye(len(basis), dtype=basis.dtype, device=basis.device), basis)
+
+    def curvature(self, p: torch.Tensor) -> torch.Tensor:
+        """a ``(n, O)``: oᵀFo of rows with probabilities ``(n, C)``."""
+        return p @ self.outputs.square() - (p @ self.outputs).square()
+
+    def slope(self, p: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+        """∂a / ∂f in the contrasts, ``(n, O, R)``."""
+        mean, centred = p @ self.outputs, p @ basis  # (n, O), (n, R)
+        directions = self.outputs[:, :, None] * basis[:, None, :]  # (C, O, R)
+        first = torch.einsum("nc,cor->nor", p, directions) - mean[:, :, None] * centred[:, None, :]
+        second = torch.einsum("nc,cor->nor", p, self.outputs[:, :, None] * directions)
+        second -= (p @ self.outputs.square())[:, :, None] * centred[:, None, :]
+        return second - 2 * mean[:, :, None] * first
+
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
+        """Rows x̃ ``(n, D')`` along the features' directions."""
+        return x if self.inputs is None else product(x, self.inputs.to(x.dtype))
+
+
 class DiagonalPosterior:
-    """Precision A + δ ``(C, D')`` and its response to a shift of the weights.
+    """Precision A + δ ``(O, D')`` in some coordinates and its response to a shift of the weights.
 
     Parameters
     ----------
@@ -42,6 +78,8 @@ class DiagonalPosterior:
         ``(N, C)`` float64 at θ.
     basis
         Contrasts Q ``(C, R)``; shifts are given in them.
+    coordinates, data
+        Where the precision is diagonal, and A there, ``(O, D')`` float64.
     follow
         Follow the other samples' curvature to θ₋ᵢ, or keep it as it is at θ.
     dtype
@@ -55,26 +93,26 @@ class DiagonalPosterior:
         basis: torch.Tensor,
         prior_precision: float,
         *,
+        at: tuple[Coordinates, torch.Tensor] | None = None,
         follow: bool = True,
         dtype: torch.dtype,
         progress: Progress = silent,
     ) -> None:
         self.basis = basis
-        self.data = ggn_diagonal(design, probabilities)
+        self.coordinates, self.data = at or (Coordinates.of_classes(basis), ggn_diagonal(design, probabilities))
         self.precision = self.data + prior_precision
         self.dtype = dtype
         self.response: torch.Tensor | None = self._response(design, probabilities, progress) if follow else None
 
     def _response(self, design: Design, probabilities: torch.Tensor, progress: Progress) -> torch.Tensor:
-        """Change of A, ``(R · D', C · D')``, for a shift of the weights: C · R · D'² products a sample."""
-        basis, dtype = self.basis, self.dtype
-        (classes, size), columns = basis.shape, design.columns
-        response = torch.zeros(size * columns, classes, columns, dtype=torch.float64, device=basis.device)
+        """Change of A, ``(R · D', O · D')``, for a shift of the weights: O · R · D'² products a sample."""
+        dtype, columns, size, outputs = self.dtype, design.columns, self.basis.shape[1], len(self.data)
+        response = torch.zeros(size * columns, outputs, columns, dtype=torch.float64, device=self.basis.device)
         for rows in design.row_blocks(BLOCK_ROWS):
-            x, p = design.block(rows, dtype), probabilities[rows]
-            squared = x.square()
-            slope = _slope(p, basis).to(dtype)  # (n, C, R)
-            for _ in in_parallel(partial(_respond, response, x, squared, slope), range(classes), design.device):
+            z, p = self.coordinates.rows(design.block(rows, dtype)), probabilities[rows]
+            squared = z.square()
+            slope = self.coordinates.slope(p, self.basis).to(dtype)  # (n, O, R)
+            for _ in in_parallel(partial(_respond, response, z, squared, slope), range(outputs), design.device):
                 pass
             progress("curvature", rows.stop, design.rows)
         return response.flatten(1).to(dtype)
@@ -89,17 +127,19 @@ class DiagonalPosterior:
         x, p
             ``(n, D')`` rows of X̃ and ``(n, C)`` probabilities of the left-out samples.
         delta
-            ``(n, R, D')``: Δ of each, in the contrasts.
+            ``(n, R, D')``: Δ of each, in the contrasts and the features' directions.
         logits
             ``(n, R)``: J_iΔ_i.
         """
         dtype = self.dtype
-        shift = torch.matmul(self.basis.to(dtype), delta)  # (n, C, D')
+        shift = torch.matmul(self.coordinates.lift.to(dtype), delta)  # (n, O, D')
+        curvature, squared = self.coordinates.curvature(p), self.coordinates.rows(x).square()
         if self.response is None:
-            return kept_parts(p * (1 - p), x.square(), shift.square_(), self.precision)
-        squared = x.square()[:, None, :]
-        own = (p * (1 - p)).to(dtype)[:, :, None] * squared
-        own_response = torch.einsum("ncr,nr->nc", _slope(p, self.basis), logits).to(dtype)[:, :, None] * squared
+            return kept_parts(curvature, squared, shift.square_(), self.precision)
+        squared = squared[:, None, :]
+        own = curvature.to(dtype)[:, :, None] * squared
+        slope = self.coordinates.slope(p, self.basis)
+        own_response = torch.einsum("nor,nr->no", slope, logits).to(dtype)[:, :, None] * squared
         change = product(delta.flatten(1), self.response).view_as(shift) - own_response
         kept = (self.data.to(dtype) - own).clamp_(min=0)
         exponent = torch.where(kept > 0, change / kept, 0).clamp_(-LARGEST_CHANGE, LARGEST_CHANGE)
@@ -149,12 +189,7 @@ def shrinkage(own: torch.Tensor, squared: torch.Tensor, precision: torch.Tensor)
     return total / 2
 
 
-def _respond(response: torch.Tensor, x: torch.Tensor, squared: torch.Tensor, slope: torch.Tensor, c: int) -> None:
-    """Add a block of rows' part to how class c's precision responds."""
-    weighted = (slope[:, c, :, None] * x[:, None, :]).flatten(1)  # (n, R · D')
-    response[:, c] += product(weighted.T, squared)
-
-
-def _slope(p: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """∂a_c / ∂f in the contrasts, ``(n, C, R)``."""
-    return ((1 - 2 * p) * p)[:, :, None] * (basis - (p @ basis)[:, None, :])
+def _respond(response: torch.Tensor, x: torch.Tensor, squared: torch.Tensor, slope: torch.Tensor, o: int) -> None:
+    """Add a block of rows' part to how the precision in direction o of the logits responds."""
+    weighted = (slope[:, o, :, None] * x[:, None, :]).flatten(1)  # (n, R · D')
+    response[:, o] += product(weighted.T, squared)

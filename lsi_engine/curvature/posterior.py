@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from lsi_engine.curvature.diagonal import DiagonalPosterior, kept_parts
-from lsi_engine.curvature.kronecker import KroneckerCurvature
+from lsi_engine.curvature.diagonal import DiagonalPosterior
 from lsi_engine.numerics.divergence import x_minus_log1p
 from lsi_engine.numerics.grams import QuadraticForms
 from lsi_engine.numerics.products import inverse, product, square
@@ -47,44 +46,30 @@ class Step(NamedTuple):
 
 
 class DiagonalParts:
-    """The diagonal posterior; see :mod:`lsi_engine.curvature.diagonal`.
+    """A posterior that is diagonal in some coordinates; see :mod:`lsi_engine.curvature.diagonal`.
 
-    A diagonal is one in the features' own coordinates only: ``turn (D', r)`` leads there from those of G.
+    ``turn (D'', D')`` leads from G's features to the posterior's: its directions, or out of the span of the rows to the
+    features' own (``own``: it then takes the rows in those).
     """
 
     def __init__(
-        self, posterior: DiagonalPosterior, g_inverse: torch.Tensor, u: torch.Tensor, turn: torch.Tensor | None
+        self,
+        posterior: DiagonalPosterior,
+        g_inverse: torch.Tensor,
+        u: torch.Tensor,
+        turn: torch.Tensor | None = None,
+        *,
+        own: bool = False,
     ) -> None:
-        self.posterior = posterior
+        self.posterior, self.own = posterior, own
         if turn is not None:
-            g_inverse = (g_inverse.view(-1, u.shape[1]) @ turn.T).view(len(g_inverse), -1)
+            g_inverse = (g_inverse.reshape(-1, u.shape[1]) @ turn.T).reshape(len(g_inverse), -1)
             u = u @ turn.T
         self.columns, self.u = g_inverse.to(posterior.dtype), u.to(posterior.dtype)
 
     def parts(self, step: Step) -> Parts:
-        return self.posterior.parts(step.own_x, step.p, step.deltas(self.columns, self.u), step.shift)
-
-
-class KroneckerParts:
-    """The Kronecker-factored posterior, diagonal in its own coordinates; the shift is the exact one."""
-
-    def __init__(
-        self,
-        curvature: KroneckerCurvature,
-        prior_precision: float,
-        g_inverse: torch.Tensor,
-        u: torch.Tensor,
-        dtype: torch.dtype,
-    ) -> None:
-        self.curvature = curvature
-        self.precision = curvature.data + prior_precision
-        turned = curvature.coordinates(g_inverse.view(-1, *u.shape)).flatten(1)
-        self.columns, self.u = turned.to(dtype), curvature.coordinates(u).to(dtype)
-
-    def parts(self, step: Step) -> Parts:
-        energy = step.deltas(self.columns, self.u).square_()
-        squared = self.curvature.project(step.x).square()
-        return kept_parts(self.curvature.own(step.p), squared, energy, self.precision)
+        x = step.own_x if self.own else step.x
+        return self.posterior.parts(x, step.p, step.deltas(self.columns, self.u), step.shift)
 
 
 class FullParts:
@@ -92,6 +77,9 @@ class FullParts:
 
     With no excess all of it is in S. A small one, excess ≤ ``SMALL_EXCESS`` · γ, needs G⁻² as well: P⁻¹ = G⁻¹ −
     excess·G⁻² but for a share (excess / γ)², since no eigenvalue of G is below γ. Else P is inverted too.
+
+    The other samples' curvature stays that at θ. That moves the covariance part in the first order of what it is
+    (``python -m benchmarks.exactness``), and the mean shift hardly at all.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ NEWTON_STEPS, HESSIAN_PRODUCTS, PRECONDITIONERS = 8, 30, 1
 IN_PLACE = 0.6
 #: What small data take anyway (seconds).
 FIXED_SECONDS = 0.3
-#: Of all pairs of a sample and a class, those that class blocks multiply out (measured on CIFAR-100).
+#: Of all pairs of a sample and a class, those that class blocks multiply out (assumed; no data were counted).
 MEMBERS = 0.25
 #: A symmetric eigendecomposition takes 9 K³ operations, at this share of the rate of a matrix product.
 EIGEN_RATE = 0.2

@@ -82,8 +82,9 @@ def score(
         ``table.info["hessian_reason"]`` says what was chosen and why, ``table.info["error_estimate"]`` how far it is
         off.
     method
-        ``"closed_form"``: exact leave-one-out of the converged linear probe up to O(K/N). ``"retrain"``: every
-        leave-one-out probe really trained, as in the paper; any probe. ``"trajectory"``: linearised training dynamics
+        ``"closed_form"``: leave-one-out of the converged linear probe, its shift exact up to O(K/N); the covariance
+        part of ``"full"`` is further off (docs/methods.md). ``"retrain"``: every leave-one-out probe really trained,
+        as in the paper; any probe. ``"trajectory"``: linearised training dynamics
         of the linear probe, for trainings that stop far from the optimum and are too many to repeat.
     prior_precision
         δ added to the summed curvature, the same in both posteriors: ``"weight_decay"`` for N·wd (the Hessian of what

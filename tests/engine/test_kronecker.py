@@ -9,13 +9,16 @@ import psutil
 import pytest
 import torch
 from dense_reference import blobs, fast_curvature, kl, optimum, sample_curvature, softmax
+from exact_refits import Refits
 from scipy.stats import spearmanr
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from lsi_engine import InputError, score
 from lsi_engine.curvature.kronecker import KroneckerCurvature
 from lsi_engine.losses.softmax import contrasts
 from lsi_engine.numerics.design import Design, FeatureScaling
 from lsi_engine.scores import structure
+from lsi_engine.scores.lsi import closed_form
 from lsi_engine.scores.lsi.closed_form import leave_one_out
 from lsi_engine.scores.lsi.many_classes import leave_one_out_class_blocks
 from lsi_engine.scores.problem import Problem
@@ -58,7 +61,9 @@ def _dense_parts(problem, theta, shift_hessian, eigenbasis, q, wd, delta):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("prior_precision", ["weight_decay", 1.0])
-def test_exact_shift_under_the_kronecker_posterior_equals_dense_matrices(shape, prior_precision):
+def test_what_the_sample_alone_takes_equals_dense_matrices(monkeypatch, shape, prior_precision):
+    """With the other samples' curvature kept at θ, as on large data."""
+    _keep_the_others(monkeypatch)
     problem, wd = blobs(sum(shape), *shape), 0.02
     theta = optimum(problem.design, problem.labels, problem.classes, shape[0] * wd)
     delta = shape[0] * wd if prior_precision == "weight_decay" else prior_precision
@@ -80,7 +85,32 @@ def test_exact_shift_under_the_kronecker_posterior_equals_dense_matrices(shape, 
     assert table.info["shift"] == "full"
 
 
-def test_a_fixed_prior_leaves_the_penalty_alone():
+@pytest.mark.parametrize(("loo_prior", "prior_precision"), [("rescaled", None), ("fixed", None), ("rescaled", 5.0)])
+@pytest.mark.parametrize("name", ["iris", "wine", "breast cancer"])
+def test_both_parts_against_refits_of_every_optimum(name, loo_prior, prior_precision):
+    """The reference is plain NumPy and makes no approximation; tolerances are twice what was measured."""
+    x, y = {"iris": load_iris, "wine": load_wine, "breast cancer": load_breast_cancer}[name](return_X_y=True)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    rows = np.linspace(0, len(x) - 1, 25).round().astype(int)
+    refits = Refits(x, y, 0.01, loo_prior=loo_prior, prior_precision=prior_precision)
+    exact = [refits.leave_out(int(row), ("kron",)).parts["kron"] for row in rows]
+    delta = prior_precision or "weight_decay"
+    table = score(x, y, hessian="kron", loo_prior=loo_prior, prior_precision=delta, samples=rows)
+    for part in ("mean_shift", "covariance"):
+        truth = np.array([getattr(each, part) for each in exact])
+        off = np.abs(getattr(table, f"lsi_{part}") / truth - 1)
+        assert np.median(off) < 0.015, part
+        assert off.max() < 0.15, part
+        assert spearmanr(getattr(table, f"lsi_{part}"), truth).statistic > 0.995, part
+
+
+def _keep_the_others(monkeypatch):
+    monkeypatch.setattr(closed_form, "FOLLOW", 0.0)
+    monkeypatch.setattr(closed_form, "FOLLOW_WORK", 0.0)
+
+
+def test_a_fixed_prior_leaves_the_penalty_alone(monkeypatch):
+    _keep_the_others(monkeypatch)
     problem = blobs(3, 70, 5, 3)
     stated = Problem.from_data(
         problem.features, problem.labels, weight_decay=0.05, prior_precision=2.0, feature_scaling="none"

@@ -127,7 +127,7 @@ def test_long_training_of_a_convex_probe_ends_at_the_closed_form():
         ({"samples": [0, 50]}, "samples names row 50, but the rows are 0 to 49"),
         ({"samples": [-1]}, "samples names row -1"),
         ({"samples": [3, 4, 3]}, "samples names row 3 twice"),
-        ({"samples": []}, "a list of row numbers, at least one"),
+        ({"samples": []}, "a list of row numbers, or a mask of all rows, with at least one row"),
         ({"samples": [0.5]}, "a list of row numbers"),
         ({"seeds": 0}, r"seeds \[\]: at least one"),
         ({"seeds": [1, 1]}, r"seeds \[1, 1\]"),

@@ -7,7 +7,7 @@ J_i = I ⊗ x̃_iᵀ, A = Σ_n J_nᵀF_nJ_n. Without sample i the penalty's curv
 - γ = N·wd when the prior is kept as it was (``loo_prior="fixed"``).
 
 With G = A + γI, one Newton step from the optimum gives (exactly, but for the change of the other samples'
-curvature, which is O(K/N) of the rest)
+curvature, which is O(K/N) of the rest; not so for the covariance part, see curvature/posterior.py)
 
     Δ_i = θ₋ᵢ − θ = (G − J_iᵀF_iJ_i)⁻¹ (J_iᵀr_i + b),    b = wd·θ if rescaled, else 0,
         = G⁻¹J_iᵀw_i + u,    u = G⁻¹b,  S_i = J_iG⁻¹J_iᵀ,  w_i = (I − F_iS_i)⁻¹(r_i + F_iJ_iu),
@@ -29,10 +29,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lsi_engine.curvature.diagonal import DiagonalPosterior
+from lsi_engine.curvature.diagonal import Coordinates, DiagonalPosterior
 from lsi_engine.curvature.gauss_newton import ggn
 from lsi_engine.curvature.kronecker import KroneckerCurvature
-from lsi_engine.curvature.posterior import DiagonalParts, FullParts, KroneckerParts, Step, apply
+from lsi_engine.curvature.posterior import DiagonalParts, FullParts, Step, apply
 from lsi_engine.losses.softmax import class_covariance, contrasts
 from lsi_engine.numerics.design import BLOCK_ROWS, Design
 from lsi_engine.numerics.grams import QuadraticForms
@@ -133,22 +133,26 @@ def leave_one_out(
     u = (g_inverse @ b.reshape(-1)).view(size, -1)
     forms = QuadraticForms(g_inverse, size, dtype)
 
-    posterior: DiagonalParts | KroneckerParts | FullParts
+    count = objective.samples if index is None else len(index)
+    posterior: DiagonalParts | FullParts
     if hessian == "full":
         excess = prior_precision - gamma
         excess = excess if abs(excess) > SAME_PRIOR * gamma else 0.0
         posterior = FullParts(regularised, g_inverse, forms, u, gamma, excess)
     elif hessian == "kron":
         kronecker = KroneckerCurvature(design, p, basis, progress=progress)
-        posterior = KroneckerParts(kronecker, prior_precision, g_inverse, u, dtype)
+        place = Coordinates(kronecker.outputs, kronecker.turn.T.contiguous(), kronecker.inputs), kronecker.data
+        follow = _followed(design, size, size)
+        diagonal = DiagonalPosterior(
+            design, p, basis, prior_precision, at=place, follow=follow, dtype=dtype, progress=progress
+        )
+        posterior = DiagonalParts(diagonal, g_inverse, u, kronecker.inputs.T)
     else:
-        work = float(own.rows) * classes * size * own.columns**2
-        follow = work <= FOLLOW_WORK or own.rows <= FOLLOW * size * own.columns
+        follow = _followed(own, size, classes)
         diagonal = DiagonalPosterior(own, p, basis, prior_precision, follow=follow, dtype=dtype, progress=progress)
-        posterior = DiagonalParts(diagonal, g_inverse, u, turn)
+        posterior = DiagonalParts(diagonal, g_inverse, u, turn, own=True)
     del g_inverse, regularised
 
-    count = objective.samples if index is None else len(index)
     mean_shift = torch.empty(count, dtype=torch.float64, device=device)
     covariance, leverage = torch.empty_like(mean_shift), torch.empty_like(mean_shift)
     probabilities = p.new_empty(count, classes)
@@ -176,3 +180,9 @@ def leave_one_out(
     for done in in_parallel(leave_out, design.selected(index, step), device):
         progress("scores", done, count)
     return LeaveOneOut(mean_shift, covariance, leverage, probabilities)
+
+
+def _followed(design: Design, size: int, outputs: int) -> bool:
+    """Whether a diagonal posterior of ``outputs`` · D' entries follows the other samples' curvature to θ₋ᵢ."""
+    work = float(design.rows) * outputs * size * design.columns**2
+    return work <= FOLLOW_WORK or design.rows <= FOLLOW * size * design.columns
